@@ -1,0 +1,1 @@
+"""How messages come in: Faust agents hand commands to the engine and send events, results and dead letters out."""

@@ -1,0 +1,1 @@
+"""Composition: settings, processes, database pools, topics, metrics, logging, command line, embedded stack."""

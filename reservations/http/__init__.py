@@ -1,0 +1,1 @@
+"""The thin gateway: REST to commands, reads to SQL, OpenAPI."""
