@@ -1,0 +1,85 @@
+"""A lane: messages of one topic become commands, and what came of them goes out before they are acknowledged."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from uuid import UUID
+
+from reservations.agents.batch import Outcome
+from reservations.agents.decoding import Delivery, Unreadable, decode
+from reservations.agents.publications import Publication, dead_letter, event, result, result_aside
+from reservations.agents.publisher import Publisher
+from reservations.agents.survival import Patience, Poisoned, Survivor, kafka_is_away
+from reservations.models.commands import Command
+from reservations.models.errors import ErrorCode, Rejected
+from reservations.models.results import set_aside
+
+Verdict = Outcome | Poisoned | Unreadable
+
+
+class Lane:
+    """Handles the deliveries of a command topic."""
+
+    def __init__(
+        self,
+        survivor: Survivor,
+        publisher: Publisher,
+        patience: Patience,
+        on_verdict: Callable[[Delivery, Verdict], None],
+    ) -> None:
+        self._survivor = survivor
+        self._publisher = publisher
+        self._patience = patience
+        self._on_verdict = on_verdict
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Apply what the deliveries ask for and publish what came of it.
+
+        When this returns, every delivery may be acknowledged; when it raises, none.
+        """
+        verdicts = await self._judge([decode(delivery) for delivery in deliveries])
+        told = list(zip(deliveries, verdicts, strict=True))
+        publications = list(tell(told))
+        await self._patience.insist("Kafka", lambda: self._publisher.publish(publications), kafka_is_away)
+        for delivery, verdict in told:
+            self._on_verdict(delivery, verdict)
+
+    async def _judge(self, read: Sequence[Command | Unreadable]) -> list[Verdict]:
+        commands = [command for command in read if not isinstance(command, Unreadable)]
+        outcomes = iter(await self._survivor.apply(commands) if commands else ())
+        return [each if isinstance(each, Unreadable) else next(outcomes) for each in read]
+
+
+def tell(verdicts: Iterable[tuple[Delivery, Verdict]]) -> Iterable[Publication]:
+    """Return what is to be published, each reservation's events in waves of their own."""
+    waves: Counter[UUID | None] = Counter()
+    return chain.from_iterable(_tell(delivery, verdict, waves) for delivery, verdict in verdicts)
+
+
+def _tell(cause: Delivery, verdict: Verdict, waves: Counter[UUID | None]) -> list[Publication]:
+    if isinstance(verdict, Unreadable):
+        return _tell_unreadable(cause, verdict)
+    if isinstance(verdict, Poisoned):
+        return _tell_poisoned(cause, verdict)
+    wave = waves[verdict.reservation_id]
+    waves[verdict.reservation_id] += bool(verdict.announcements)
+    return [*(event(cause, each, wave) for each in verdict.announcements), result(cause, verdict, wave)]
+
+
+def _tell_unreadable(cause: Delivery, unreadable: Unreadable) -> list[Publication]:
+    now = datetime.now(UTC)
+    letter = dead_letter(cause, unreadable.reason, now)
+    if unreadable.command_id is None:
+        return [letter]
+    return [letter, result_aside(cause, set_aside(unreadable.command_id, unreadable.reason, now))]
+
+
+def _tell_poisoned(cause: Delivery, poisoned: Poisoned) -> list[Publication]:
+    now = datetime.now(UTC)
+    reason = Rejected(
+        ErrorCode.COMMAND_DEAD_LETTERED,
+        f"The command could not be applied ({poisoned.error}); it was set aside for a person to look at.",
+    )
+    told = set_aside(poisoned.command.command_id, reason, now, poisoned.command)
+    return [dead_letter(cause, reason, now), result_aside(cause, told)]

@@ -1,0 +1,83 @@
+"""What goes out: events, results and dead letters, as Kafka messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reservations.agents.batch import Outcome
+from reservations.agents.decoding import Delivery
+from reservations.models.errors import Rejected
+from reservations.models.events import Announcement
+from reservations.models.results import CommandResult
+from reservations.models.topics import DEAD_LETTERS, EVENT_TOPICS, RESULTS
+
+Headers = Sequence[tuple[str, bytes]]
+
+CLOUD_EVENTS_VERSION = b"1.0"
+CLOUD_EVENTS_SOURCE = b"/novatrek/svc-reservations"
+JSON = ("content-type", b"application/json")
+TRACE_CONTEXT = ("traceparent", "tracestate")
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message to be published. Those of a later wave are sent when the waves before them are acknowledged."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    wave: int = 0
+
+
+def event(cause: Delivery, announcement: Announcement, wave: int) -> Publication:
+    """Return an event with its CloudEvents attributes (Kafka binding, binary mode) and the trace of its cause."""
+    headers = [
+        JSON,
+        ("ce_specversion", CLOUD_EVENTS_VERSION),
+        ("ce_id", announcement.event_id.encode()),
+        ("ce_source", CLOUD_EVENTS_SOURCE),
+        ("ce_type", announcement.event_type.encode()),
+        ("ce_time", announcement.timestamp.encode()),
+        ("ce_subject", announcement.reservation_id.encode()),
+        *trace_of(cause),
+    ]
+    topic = EVENT_TOPICS[announcement.event_type].name
+    return Publication(topic, announcement.reservation_id.encode(), announcement.value.encode(), headers, wave)
+
+
+def result(cause: Delivery, outcome: Outcome, wave: int) -> Publication:
+    """Return the result of a command."""
+    key = outcome.reservation_id or outcome.command.command_id
+    return Publication(RESULTS.name, str(key).encode(), outcome.result.encode(), [JSON, *trace_of(cause)], wave)
+
+
+def result_aside(cause: Delivery, told: CommandResult) -> Publication:
+    """Return the result of a command that went to the dead letters."""
+    key = str(told.reservation_id or told.command_id).encode()
+    return Publication(RESULTS.name, key, told.shown().encode(), [JSON, *trace_of(cause)])
+
+
+def dead_letter(original: Delivery, reason: Rejected, at: datetime) -> Publication:
+    """Return a message as it came, bytes and headers, with headers that say where from, when and why."""
+    headers = [
+        *headers_of(original),
+        ("dead-letter-code", reason.code.encode()),
+        ("dead-letter-reason", reason.message.encode()),
+        ("dead-letter-topic", original.topic.encode()),
+        ("dead-letter-partition", str(original.partition).encode()),
+        ("dead-letter-offset", str(original.offset).encode()),
+        ("dead-letter-first-seen", datetime.fromtimestamp(original.timestamp, UTC).isoformat().encode()),
+        ("dead-letter-at", at.isoformat().encode()),
+    ]
+    return Publication(DEAD_LETTERS.name, original.key, original.value, headers)
+
+
+def headers_of(delivery: Delivery) -> list[tuple[str, bytes]]:
+    """Return the headers of a message in their order."""
+    return list(delivery.headers or ())
+
+
+def trace_of(cause: Delivery) -> list[tuple[str, bytes]]:
+    """Return the W3C trace context headers of a message."""
+    return [(name, value) for name, value in headers_of(cause) if name in TRACE_CONTEXT]

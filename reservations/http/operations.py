@@ -1,0 +1,47 @@
+"""What an HTTP operation is: one declaration that both the routes and the OpenAPI document are made from."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A documented response: what it means, its body's model (a list of it when many), its headers by name."""
+
+    description: str
+    model: type[BaseModel] | None = None
+    many: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation: where it is, what it takes, what it answers by status, and the coroutine that handles it.
+
+    Path parameters are UUIDs, named in braces. Query and header parameters are the fields of a model each, header
+    names being the fields' aliases.
+    """
+
+    method: str
+    path: str
+    operation_id: str
+    summary: str
+    tag: str
+    handler: Handler
+    answers: Mapping[int, Answer]
+    description: str = ""
+    query: type[BaseModel] | None = None
+    headers: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    body_example: Mapping[str, Any] | None = None
+
+
+def routes(operations: Sequence[Operation]) -> list[web.RouteDef]:
+    """Return the routes of operations."""
+    return [web.route(o.method, o.path, o.handler, name=o.operation_id) for o in operations]

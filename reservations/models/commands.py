@@ -1,0 +1,180 @@
+"""What can be asked of a reservation: one envelope, five types of command."""
+
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+
+from reservations.models.fields import (
+    MAX_PARTY_SIZE,
+    Amount,
+    Currency,
+    Message,
+    NonEmptyText,
+    PartySize,
+    Reason,
+    ReservationId,
+    Rev,
+    Text,
+    TripDate,
+)
+from reservations.models.vocabulary import BookingSource, CancellationReason, Role, Status
+
+GearPackageId = Annotated[NonEmptyText, Field(max_length=64)]
+SpecialRequirements = Annotated[Text, Field(max_length=500)]
+
+
+class EmergencyContact(Message):
+    """Whom to call."""
+
+    name: Annotated[NonEmptyText, Field(max_length=200)]
+    phone: Annotated[NonEmptyText, Field(max_length=40)]
+    relationship: Annotated[Text, Field(max_length=100)] | None = None
+
+
+class NewParticipant(Message):
+    """A member of the party."""
+
+    guest_id: UUID
+    role: Role = Role.GUEST
+    medical_clearance: bool = False
+
+
+class NewReservation(Message):
+    """A booking to be made."""
+
+    guest_id: UUID
+    trip_id: UUID
+    trip_date: TripDate
+    booking_source: BookingSource = BookingSource.WEB_DIRECT
+    participants: Annotated[tuple[NewParticipant, ...], Field(max_length=MAX_PARTY_SIZE, strict=False)] = ()
+    party_size: PartySize | None = None
+    """Seats booked; the number of participants, at least 1, when absent."""
+    total_amount: Amount | None = None
+    """Required unless the trip catalog prices the trip."""
+    currency: Currency = "USD"
+    gear_package_id: GearPackageId | None = None
+    special_requirements: SpecialRequirements | None = None
+    emergency_contact: EmergencyContact | None = None
+    promo_code: Annotated[Text, Field(max_length=50)] | None = None
+    awaiting_payment: bool = False
+    """Start PENDING, until the payment arrives, instead of CONFIRMED."""
+
+    @model_validator(mode="after")
+    def _party_holds_its_participants(self) -> "NewReservation":
+        if self.party_size is not None and self.party_size < len(self.participants):
+            raise ValueError(f"party_size is {self.party_size}, but {len(self.participants)} participants are named")
+        return self
+
+
+class ReservationChanges(BaseModel):
+    """What may be modified. A field that is absent stays as it is; null clears an optional one."""
+
+    # What is not modifiable is kept, so that the decision can name it.
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    trip_date: TripDate | None = None
+    party_size: PartySize | None = None
+    total_amount: Amount | None = None
+    gear_package_id: GearPackageId | None = None
+    special_requirements: SpecialRequirements | None = None
+    emergency_contact: EmergencyContact | None = None
+
+    @field_validator("trip_date", "party_size", "total_amount", mode="before")
+    @classmethod
+    def _cannot_be_cleared(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("can't be null; leave it out to keep it as it is")
+        return value
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that were given, with their values."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+
+class Cancellation(Message):
+    """Why a reservation is cancelled."""
+
+    reason: CancellationReason
+
+
+class Transition(Message):
+    """The status to move to."""
+
+    target_status: Status
+    reason: Reason | None = None
+
+
+class Envelope(Message):
+    """What every command carries."""
+
+    command_id: UUID
+    """The idempotency key: the same id takes effect once."""
+    issued_at: Annotated[datetime, Field(strict=False)]
+    issued_by: Annotated[NonEmptyText, Field(max_length=100)]
+    """Who asks; becomes `changed_by`."""
+    expected_rev: Rev | None = None
+    """The revision the change is based on; a stale one is refused."""
+
+    @field_validator("issued_at")
+    @classmethod
+    def _has_a_zone(cls, value: datetime) -> datetime:
+        if value.tzinfo is None:
+            raise ValueError("needs a time zone, as in 2027-05-01T12:00:00Z")
+        return value.astimezone(UTC)
+
+
+class CreateReservation(Envelope):
+    """Make a booking."""
+
+    type: Literal["reservation.create"] = "reservation.create"
+    reservation_id: ReservationId | None = None
+    """Given by the worker when absent."""
+    payload: NewReservation
+
+
+class UpdateReservation(Envelope):
+    """Change the modifiable fields of a booking."""
+
+    type: Literal["reservation.update"] = "reservation.update"
+    reservation_id: ReservationId
+    payload: ReservationChanges
+
+
+class CancelReservation(Envelope):
+    """Cancel a booking; its row stays."""
+
+    type: Literal["reservation.cancel"] = "reservation.cancel"
+    reservation_id: ReservationId
+    payload: Cancellation
+
+
+class TransitionReservation(Envelope):
+    """Move a booking to another status."""
+
+    type: Literal["reservation.transition"] = "reservation.transition"
+    reservation_id: ReservationId
+    payload: Transition
+
+
+class AddParticipant(Envelope):
+    """Add a member to the party."""
+
+    type: Literal["participant.add"] = "participant.add"
+    reservation_id: ReservationId
+    payload: NewParticipant
+
+
+Command = CreateReservation | UpdateReservation | CancelReservation | TransitionReservation | AddParticipant
+C = TypeVar("C", bound=Command)
+
+COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
+
+
+def fingerprint(command: Command) -> UUID:
+    """Return a 128-bit hash of what a command asks for: equal for a repetition, different for another request."""
+    payload = command.payload.model_dump_json(exclude_unset=True)
+    asked = f"{command.type}|{command.reservation_id}|{command.expected_rev}|{payload}"
+    return UUID(bytes=blake2b(asked.encode(), digest_size=16).digest())

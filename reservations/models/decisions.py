@@ -1,0 +1,228 @@
+"""What becomes of a command: a pure function of the reservation, the command and the context."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from reservations.models.commands import (
+    AddParticipant,
+    CancelReservation,
+    Command,
+    CreateReservation,
+    NewParticipant,
+    TransitionReservation,
+    UpdateReservation,
+)
+from reservations.models.errors import ErrorCode, Rejected, invalid_field
+from reservations.models.identifiers import Entropy, confirmation_code, kin_of, time_of, unix_ms, uuid7
+from reservations.models.reservation import Participant, Reservation, StatusChange
+from reservations.models.vocabulary import MODIFIABLE, TRANSITIONS, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decision needs to know besides the reservation: the time, the months that can be booked into, chance."""
+
+    now: datetime
+    first_month: datetime
+    end_of_months: datetime
+    entropy: Entropy = secrets.token_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The new state, and how the status changed, if it did."""
+
+    reservation: Reservation
+    change: StatusChange | None = None
+
+
+Decision = Applied | Rejected
+
+
+def decide(state: Reservation | None, command: Command, context: Context) -> Decision:
+    """Return what the command makes of the reservation, or why it is refused."""
+    if isinstance(command, CreateReservation):
+        return _create(state, command, context)
+    if state is None:
+        return Rejected(
+            ErrorCode.RESERVATION_NOT_FOUND,
+            f"There is no reservation {command.reservation_id}.",
+            {"reservation_id": str(command.reservation_id)},
+        )
+    if command.expected_rev is not None and command.expected_rev != state.rev:
+        return _revision_conflict(command.expected_rev, state)
+    return _DECISIONS[command.type](state, command, context)
+
+
+def _create(state: Reservation | None, command: CreateReservation, context: Context) -> Decision:
+    reservation_id = command.reservation_id or uuid7(unix_ms(context.now), context.entropy)
+    made_at = time_of(reservation_id)
+    refusal = _refuse_creation(state, command, made_at, context)
+    if refusal:
+        return refusal
+    booking = command.payload
+    party = _join(reservation_id, (), booking.participants, context)
+    reservation = Reservation(
+        reservation_id=reservation_id,
+        guest_id=booking.guest_id,
+        trip_id=booking.trip_id,
+        confirmation_code=confirmation_code(made_at, context.entropy),
+        status=Status.PENDING if booking.awaiting_payment else Status.CONFIRMED,
+        trip_date=booking.trip_date,
+        party_size=booking.party_size or max(1, len(party)),
+        total_amount=booking.total_amount,
+        currency=booking.currency,
+        participants=party,
+        created_at=made_at,
+        updated_at=made_at,
+        rev=1,
+        booking_source=booking.booking_source,
+        gear_package_id=booking.gear_package_id,
+        special_requirements=booking.special_requirements,
+        emergency_contact=booking.emergency_contact,
+        promo_code=booking.promo_code,
+    )
+    return Applied(reservation, _change(None, reservation, command, None, context))
+
+
+def _refuse_creation(
+    state: Reservation | None, command: CreateReservation, made_at: datetime, context: Context
+) -> Rejected | None:
+    if state is not None:
+        return Rejected(
+            ErrorCode.RESERVATION_EXISTS,
+            f"Another command made reservation {state.reservation_id}; leave reservation_id out to be given one.",
+            {"reservation_id": str(state.reservation_id)},
+        )
+    if command.payload.total_amount is None:
+        return invalid_field("total_amount", "is required")
+    if not context.first_month <= made_at < context.end_of_months:
+        kept = f"{context.first_month:%Y-%m} up to before {context.end_of_months:%Y-%m}"
+        return invalid_field("reservation_id", f"carries the time {made_at:%Y-%m-%d}, but the months kept are {kept}")
+    return None
+
+
+def _update(state: Reservation, command: UpdateReservation, context: Context) -> Decision:
+    refusal = refuse_unmodifiable(command.payload.model_extra or {})
+    if refusal:
+        return refusal
+    changes = command.payload.changes()
+    if not changes:
+        return invalid_field("payload", "names nothing to change")
+    if state.status not in MODIFIABLE:
+        return _refused_by_status(ErrorCode.NOT_MODIFIABLE, "can't be modified", state)
+    if changes.get("party_size", state.party_size) < len(state.participants):
+        return invalid_field("party_size", f"can't be less than the {len(state.participants)} participants named")
+    return Applied(_next(state, context, **changes))
+
+
+def refuse_unmodifiable(unknown: Mapping[str, Any]) -> Rejected | None:
+    """Return the refusal of an update that names fields which can't be modified."""
+    if not unknown:
+        return None
+    fields = [{"field": name, "message": "is not modifiable"} for name in sorted(unknown)]
+    names = ", ".join(sorted(unknown))
+    return Rejected(ErrorCode.FIELD_NOT_MODIFIABLE, f"Not modifiable: {names}.", {"fields": fields})
+
+
+def _cancel(state: Reservation, command: CancelReservation, context: Context) -> Decision:
+    if Status.CANCELLED not in TRANSITIONS[state.status]:
+        return _refused_by_status(ErrorCode.NOT_CANCELLABLE, "can't be cancelled", state)
+    return _move(state, Status.CANCELLED, command, command.payload.reason, context)
+
+
+def _transition(state: Reservation, command: TransitionReservation, context: Context) -> Decision:
+    target, allowed = command.payload.target_status, TRANSITIONS[state.status]
+    if target not in allowed:
+        return _refused_by_status(ErrorCode.TRANSITION_NOT_ALLOWED, f"can't become {target}", state)
+    return _move(state, target, command, command.payload.reason, context)
+
+
+def _add_participant(state: Reservation, command: AddParticipant, context: Context) -> Decision:
+    if state.status not in MODIFIABLE:
+        return _refused_by_status(ErrorCode.NOT_MODIFIABLE, "can't be modified", state)
+    if len(state.participants) >= state.party_size:
+        return Rejected(
+            ErrorCode.PARTY_FULL,
+            f"All {state.party_size} seats of the party are taken; raise party_size first.",
+            {"party_size": state.party_size},
+        )
+    party = _join(state.reservation_id, state.participants, (command.payload,), context)
+    return Applied(_next(state, context, participants=party))
+
+
+_DECISIONS = cast(
+    "Mapping[str, Callable[[Reservation, Command, Context], Decision]]",
+    {
+        "reservation.update": _update,
+        "reservation.cancel": _cancel,
+        "reservation.transition": _transition,
+        "participant.add": _add_participant,
+    },
+)
+
+
+def _move(state: Reservation, target: Status, command: Command, reason: str | None, context: Context) -> Applied:
+    moved = _next(state, context, status=target, participants=_arrived(state, target, context))
+    return Applied(moved, _change(state.status, moved, command, reason, context))
+
+
+def _arrived(state: Reservation, target: Status, context: Context) -> tuple[Participant, ...]:
+    if target is not Status.CHECKED_IN:
+        return state.participants
+    arrival = {"checked_in": True, "check_in_time": context.now}
+    return tuple(participant.model_copy(update=arrival) for participant in state.participants)
+
+
+def _next(state: Reservation, context: Context, **changes: Any) -> Reservation:
+    return state.model_copy(update={**changes, "rev": state.rev + 1, "updated_at": context.now})
+
+
+def _join(
+    reservation_id: UUID, party: tuple[Participant, ...], guests: tuple[NewParticipant, ...], context: Context
+) -> tuple[Participant, ...]:
+    joined = (
+        Participant(
+            participant_id=kin_of(reservation_id, ordinal, context.entropy),
+            guest_id=guest.guest_id,
+            role=guest.role,
+            medical_clearance=guest.medical_clearance,
+        )
+        for ordinal, guest in enumerate(guests, start=len(party))
+    )
+    return (*party, *joined)
+
+
+def _change(
+    old: Status | None, reservation: Reservation, command: Command, reason: str | None, context: Context
+) -> StatusChange:
+    return StatusChange(
+        history_id=kin_of(reservation.reservation_id, reservation.rev, context.entropy),
+        old_status=old,
+        new_status=reservation.status,
+        changed_by=command.issued_by,
+        reason=reason,
+        changed_at=reservation.updated_at if old else context.now,
+        rev=reservation.rev,
+    )
+
+
+def _revision_conflict(expected: int, state: Reservation) -> Rejected:
+    return Rejected(
+        ErrorCode.REVISION_CONFLICT,
+        f"The reservation is at revision {state.rev}, not {expected}; read it again and decide anew.",
+        {"expected_rev": expected, "current_rev": state.rev},
+    )
+
+
+def _refused_by_status(code: ErrorCode, refusal: str, state: Reservation) -> Rejected:
+    allowed = sorted(TRANSITIONS[state.status])
+    return Rejected(
+        code,
+        f"A reservation that is {state.status} {refusal}; it may become {', '.join(allowed) or 'nothing else'}.",
+        {"current_status": state.status, "allowed_statuses": allowed},
+    )

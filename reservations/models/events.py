@@ -1,0 +1,120 @@
+"""What happened: the events that other systems read."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import AwareDatetime, Field
+
+from reservations.models.decisions import Applied
+from reservations.models.reservation import Reservation, StatusChange, View
+from reservations.models.vocabulary import Status
+
+
+class ReservationCreated(View):
+    """A reservation was made."""
+
+    event_id: UUID
+    """The id of the status history row that the event tells of."""
+    event_type: Literal["reservation.created"] = "reservation.created"
+    timestamp: AwareDatetime
+    reservation_id: UUID
+    guest_id: UUID
+    trip_id: UUID
+    trip_date: date
+    participant_count: Annotated[int, Field(ge=1)]
+    """Seats booked."""
+    status: Status
+    confirmation_code: str
+
+
+class StatusChanged(View):
+    """A reservation moved to another status."""
+
+    event_id: UUID
+    """The id of the status history row that the event tells of."""
+    event_type: Literal["reservation.status_changed"] = "reservation.status_changed"
+    timestamp: AwareDatetime
+    reservation_id: UUID
+    previous_status: Status
+    new_status: Status
+    changed_by: str
+    guest_id: UUID
+    reason: str | None
+    rev: Annotated[int, Field(alias="_rev", ge=1)]
+
+
+Event = ReservationCreated | StatusChanged
+
+
+def events_of(applied: Applied) -> tuple[Event, ...]:
+    """Return the events that tell of a decision."""
+    change = applied.change
+    if change is None:
+        return ()
+    return (
+        _created(applied.reservation, change) if change.old_status is None else _changed(applied.reservation, change),
+    )
+
+
+def _created(reservation: Reservation, change: StatusChange) -> ReservationCreated:
+    return ReservationCreated(
+        event_id=change.history_id,
+        timestamp=change.changed_at,
+        reservation_id=reservation.reservation_id,
+        guest_id=reservation.guest_id,
+        trip_id=reservation.trip_id,
+        trip_date=reservation.trip_date,
+        participant_count=reservation.party_size,
+        status=reservation.status,
+        confirmation_code=reservation.confirmation_code,
+    )
+
+
+def _changed(reservation: Reservation, change: StatusChange) -> StatusChanged:
+    return StatusChanged(
+        event_id=change.history_id,
+        timestamp=change.changed_at,
+        reservation_id=reservation.reservation_id,
+        previous_status=change.old_status,
+        new_status=change.new_status,
+        changed_by=change.changed_by,
+        guest_id=reservation.guest_id,
+        reason=change.reason,
+        rev=change.rev,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An event to be published: its id, type and JSON, under the key of its reservation."""
+
+    event_id: str
+    event_type: str
+    timestamp: str
+    reservation_id: str
+    value: str
+
+
+def announcement_of(event: Event) -> Announcement:
+    """Return an event as it is published."""
+    return Announcement(
+        str(event.event_id),
+        event.event_type,
+        event.timestamp.isoformat(),
+        str(event.reservation_id),
+        event.model_dump_json(),
+    )
+
+
+def announcement_again(event: dict[str, str]) -> Announcement:
+    """Return an event as it was published before."""
+    return Announcement(
+        event["event_id"],
+        event["event_type"],
+        event["timestamp"],
+        event["reservation_id"],
+        orjson.dumps(event).decode(),
+    )

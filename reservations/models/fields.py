@@ -1,0 +1,71 @@
+"""The types that fields are made of: each with its limit, said once."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from reservations.models.identifiers import is_uuid7
+
+MAX_PARTY_SIZE = 500
+MAX_REV = 2**31 - 1
+
+_T = TypeVar("_T")
+
+
+def _require_uuid7(value: UUID) -> UUID:
+    if not is_uuid7(value):
+        raise ValueError("must be a UUID version 7")
+    return value
+
+
+def _require_number(value: Any) -> Any:
+    if isinstance(value, str | bool):
+        raise ValueError("must be a JSON number, as in 398.00")  # noqa: TRY004  # pydantic reads ValueError
+    return value
+
+
+def _digits_to_integer(value: Any) -> Any:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_REV)):
+        return int(value)
+    return value
+
+
+ReservationId = Annotated[UUID, AfterValidator(_require_uuid7), Field(description="A UUID version 7.")]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+NonEmptyText = Annotated[Text, Field(min_length=1)]
+Reason = Annotated[Text, Field(max_length=500)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code.", examples=["USD"])]
+PartySize = Annotated[int, Field(ge=1, le=MAX_PARTY_SIZE)]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_require_number),
+    Field(ge=0, max_digits=10, decimal_places=2, strict=False),
+    # Ten digits fit a double's fifteen, so the shortest form of the number is exact to the cent.
+    PlainSerializer(float, return_type=float, when_used="json"),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 99_999_999.99, "multipleOf": 0.01, "examples": [398.0]}),
+]
+Rev = Annotated[
+    int,
+    BeforeValidator(_digits_to_integer),
+    Field(ge=1, le=MAX_REV),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": MAX_REV},
+                {"type": "string", "pattern": "^0*[1-9][0-9]*$", "maxLength": 10},
+            ],
+            "description": "The revision that the change is based on.",
+            "examples": [1],
+        }
+    ),
+]
+TripDate = Annotated[date, Field(description="The day the trip starts.")]
+
+
+class Message(BaseModel):
+    """Base of what comes from outside: nothing is coerced, nothing unknown is let through."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)

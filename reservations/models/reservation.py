@@ -1,0 +1,94 @@
+"""The reservation as it is kept and shown."""
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
+from pydantic.json_schema import SkipJsonSchema
+
+from reservations.models.commands import EmergencyContact, GearPackageId, SpecialRequirements
+from reservations.models.fields import Amount, Currency, PartySize
+from reservations.models.vocabulary import BookingSource, Role, Status
+
+
+class View(BaseModel):
+    """Base of what is kept and shown."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class ParticipantDetails(View):
+    """What of a participant has no column of its own."""
+
+    medical_clearance: bool = False
+    gear_assignment_id: str | None = None
+    checked_in: bool = False
+    check_in_time: AwareDatetime | None = None
+
+
+class Participant(ParticipantDetails):
+    """A member of the party."""
+
+    participant_id: UUID
+    guest_id: UUID
+    role: Role
+    waiver_signed: bool = False
+
+
+class ReservationDetails(View):
+    """What of a reservation has no column of its own."""
+
+    booking_source: BookingSource = BookingSource.WEB_DIRECT
+    gear_package_id: GearPackageId | None = None
+    special_requirements: SpecialRequirements | None = None
+    emergency_contact: EmergencyContact | None = None
+    payment_reference: str | None = None
+    promo_code: SkipJsonSchema[str | None] = None
+
+
+class Reservation(ReservationDetails):
+    """A booking with its party."""
+
+    reservation_id: UUID
+    guest_id: UUID
+    trip_id: UUID
+    confirmation_code: Annotated[str, Field(min_length=12, max_length=12)]
+    status: Status
+    trip_date: date
+    party_size: PartySize
+    total_amount: Amount
+    currency: Currency
+    participants: tuple[Participant, ...] = ()
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    rev: Annotated[int, Field(alias="_rev", ge=1)]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def id(self) -> UUID:
+        """The same as reservation_id."""
+        return self.reservation_id
+
+    def shown(self) -> str:
+        """Return the JSON that callers see."""
+        return self.model_dump_json(exclude={"promo_code"})
+
+
+class StatusChange(View):
+    """A row of the status history."""
+
+    history_id: UUID
+    old_status: Status | None
+    new_status: Status
+    changed_by: str
+    reason: str | None
+    changed_at: AwareDatetime
+    rev: Annotated[int, Field(alias="_rev", ge=1)]
+    """The revision that the change made."""

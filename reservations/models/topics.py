@@ -1,0 +1,35 @@
+"""Every topic of the service: its name, size and retention, declared once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_DAY_MS = 24 * 60 * 60 * 1000
+#: An original of the largest size that a broker takes by default, with the headers that say why it is there.
+MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it is created: how long messages are kept, and whether it is this service's to create."""
+
+    name: str
+    retention_ms: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+COMMANDS = Topic("novatrek.booking.reservation.commands", 7 * _DAY_MS)
+BULK_COMMANDS = Topic("novatrek.booking.reservation.commands.bulk", 7 * _DAY_MS)
+RESULTS = Topic("novatrek.booking.reservation.command-results", _DAY_MS)
+DEAD_LETTERS = Topic(
+    "novatrek.booking.reservation.dead-letters",
+    90 * _DAY_MS,
+    {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES)},
+)
+CREATED = Topic("novatrek.booking.reservation.created", 30 * _DAY_MS)
+STATUS_CHANGED = Topic("novatrek.booking.reservation.status-changed", 30 * _DAY_MS)
+PAYMENT_PROCESSED = Topic("novatrek.support.payment.processed", 30 * _DAY_MS)
+
+TOPICS = (COMMANDS, BULK_COMMANDS, RESULTS, DEAD_LETTERS, CREATED, STATUS_CHANGED, PAYMENT_PROCESSED)
+#: What the workers read: one agent for each.
+LANES = (COMMANDS, BULK_COMMANDS)
+EVENT_TOPICS = {"reservation.created": CREATED, "reservation.status_changed": STATUS_CHANGED}

@@ -1,0 +1,105 @@
+"""The reservations table: locked and written by the worker in batches."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from reservations.models.reservation import Participant, Reservation, ReservationDetails
+from reservations.models.vocabulary import stored
+from reservations.tables import participants
+from reservations.tables.statements import load
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from reservations.tables.database import AnyConnection
+
+SQL = load("reservations.sql")
+DETAILS = set(ReservationDetails.model_fields)
+
+
+class StaleWriteError(Exception):
+    """A row is no longer at the revision it was read at."""
+
+
+def reservation_of(row: "Record", party: Sequence[Participant]) -> Reservation:
+    """Return the reservation that a row and its participants make."""
+    columns: dict[str, Any] = dict(row)
+    columns.update(orjson.loads(columns.pop("details")))
+    columns["status"] = columns["status"].upper()
+    return Reservation(**columns, participants=tuple(party))
+
+
+async def lock(connection: "AnyConnection", ids: Collection[UUID]) -> dict[UUID, Reservation]:
+    """Lock the reservations with these ids until the transaction ends, and return those that exist."""
+    if not ids:
+        return {}
+    rows = await connection.fetch(SQL["lock"], sorted(ids), min(ids), max(ids))
+    # Read after the lock: what was seen before it may have been changed by the one who held it.
+    parties = await participants.of_reservations(connection, [row["reservation_id"] for row in rows])
+    return {row["reservation_id"]: reservation_of(row, parties.get(row["reservation_id"], ())) for row in rows}
+
+
+async def find(connection: "AnyConnection", reservation_id: UUID) -> Reservation | None:
+    """Return the reservation with this id."""
+    row = await connection.fetchrow(SQL["find"], reservation_id)
+    if row is None:
+        return None
+    parties = await participants.of_reservations(connection, [reservation_id])
+    return reservation_of(row, parties.get(reservation_id, ()))
+
+
+async def insert(connection: "AnyConnection", made: Sequence[Reservation]) -> None:
+    """Insert new reservations, without their participants."""
+    if made:
+        await connection.execute(
+            SQL["insert"],
+            [r.reservation_id for r in made],
+            [r.guest_id for r in made],
+            [r.trip_id for r in made],
+            [r.confirmation_code for r in made],
+            [stored(r.status) for r in made],
+            [r.trip_date for r in made],
+            [r.party_size for r in made],
+            [r.total_amount for r in made],
+            [r.currency for r in made],
+            [r.rev for r in made],
+            [r.created_at for r in made],
+            [r.updated_at for r in made],
+            [_details(r) for r in made],
+        )
+
+
+async def update(connection: "AnyConnection", changed: Sequence[tuple[int, Reservation]]) -> None:
+    """Write reservations over the revisions they were read at, without their participants.
+
+    Raises:
+        StaleWriteError: one of them is at another revision.
+
+    """
+    if not changed:
+        return
+    revs, rows = zip(*changed, strict=True)
+    ids = [r.reservation_id for r in rows]
+    status = await connection.execute(
+        SQL["update"],
+        min(ids),
+        max(ids),
+        ids,
+        revs,
+        [stored(r.status) for r in rows],
+        [r.trip_date for r in rows],
+        [r.party_size for r in rows],
+        [r.total_amount for r in rows],
+        [r.rev for r in rows],
+        [r.updated_at for r in rows],
+        [_details(r) for r in rows],
+    )
+    if status != f"UPDATE {len(rows)}":
+        raise StaleWriteError(f"{status} of {len(rows)} reservations")
+
+
+def _details(reservation: Reservation) -> str:
+    return reservation.model_dump_json(include=DETAILS)
