@@ -7,56 +7,74 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from reservations.tables.database import PoolLimits
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseSettings):
-    """Settings by environment. A field's description is its documentation; units stand last in the names."""
+    """Settings by environment; each field's name in upper case is its variable. Units stand last in the names."""
 
-    model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
-    database_url: Annotated[str, Field(description="PostgreSQL address. Unset: `make run` starts an embedded one.")] = ""
-    kafka_bootstrap_servers: Annotated[
-        str, Field(description="Kafka brokers, `host:port`, comma separated. Unset: `make run` starts an embedded one.")
-    ] = ""
+    database_url: str = ""
+    """PostgreSQL address. When unset, `make run` starts a server of its own."""
+    kafka_bootstrap_servers: str = ""
+    """Kafka brokers, `host:port`, comma separated. When unset, `make run` starts a broker of its own."""
 
-    reservations_home: Annotated[Path, Field(description="Folder for the state of the embedded stack.")] = Path(
-        ".reservations"
-    )
-    reservations_http_host: Annotated[str, Field(description="Address the gateway listens on.")] = "127.0.0.1"
-    reservations_http_port: Annotated[Port, Field(description="Port the gateway listens on.")] = 8080
-    reservations_worker_http_host: Annotated[
-        str, Field(description="Address of the worker's `/metrics` and `/health`.")
-    ] = "127.0.0.1"
-    reservations_worker_http_port: Annotated[
-        Port, Field(description="Port of the worker's `/metrics` and `/health`; 0 takes a free one.")
-    ] = 8081
-    log_level: Annotated[str, Field(description="debug, info, warning or error.", pattern="^(debug|info|warning|error)$")] = (
-        "info"
-    )
+    reservations_home: Path = Path(".reservations")
+    """Folder for the state of what `make run` starts."""
+    reservations_http_host: str = "127.0.0.1"
+    """Address the gateway listens on."""
+    reservations_http_port: Port = 8080
+    """Port the gateway listens on."""
+    reservations_worker_http_host: str = "127.0.0.1"
+    """Address of the worker's `/metrics` and `/health`."""
+    reservations_worker_http_port: Port = 8081
+    """Port of the worker's `/metrics` and `/health`; 0 takes a free one."""
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
-    kafka_topic_prefix: Annotated[
-        str, Field(description="Put before every topic and group name, to share a cluster.", pattern=r"^[a-zA-Z0-9._-]*$")
-    ] = ""
-    kafka_group: Annotated[str, Field(description="Consumer group of the workers.", min_length=1)] = "svc-reservations"
-    kafka_replication_factor: Annotated[PositiveInt, Field(description="Replicas of the topics that are created.")] = 1
-    kafka_partitions: Annotated[PositiveInt, Field(description="Partitions of the topics that are created.")] = 12
-    kafka_enable_idempotence: Annotated[
-        bool, Field(description="Idempotent producer. Off only for brokers that lack it, as the embedded one does.")
-    ] = True
-    kafka_session_timeout_s: Annotated[PositiveFloat, Field(description="A worker silent for this long loses its partitions.")] = 10
-    kafka_rebalance_timeout_s: Annotated[PositiveFloat, Field(description="Time workers have to hand partitions over.")] = 10
+    kafka_topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$")] = ""
+    """Put before the name of every topic and group, to share a cluster."""
+    kafka_group: Annotated[str, Field(min_length=1)] = "svc-reservations"
+    """Consumer group of the workers."""
+    kafka_partitions: PositiveInt = 12
+    """Partitions of the topics that are created."""
+    kafka_replication_factor: PositiveInt = 1
+    """Replicas of the topics that are created."""
+    kafka_enable_idempotence: bool = True
+    """Idempotent producer. Off only for a broker that lacks it, as the embedded one does."""
+    kafka_session_timeout_s: PositiveFloat = 10
+    """A worker that is silent for so long loses its partitions."""
+    kafka_rebalance_timeout_s: PositiveFloat = 10
+    """How long workers have to hand partitions over."""
 
-    pool_min_size: Annotated[PositiveInt, Field(description="Database connections kept open by a process.")] = 10
-    pool_max_size: Annotated[PositiveInt, Field(description="Database connections a process may open.")] = 40
-    pool_idle_timeout_s: Annotated[PositiveFloat, Field(description="An idle connection is closed after this.")] = 600
-    statement_timeout_s: Annotated[PositiveFloat, Field(description="Longest time one statement may take.")] = 10
+    pool_min_size: PositiveInt = 10
+    """Database connections that a process keeps open."""
+    pool_max_size: PositiveInt = 40
+    """Database connections that a process may open."""
+    pool_idle_timeout_s: PositiveFloat = 600
+    """A connection that is idle for so long is closed."""
+    statement_timeout_s: PositiveFloat = 10
+    """Longest time one SQL statement may take."""
 
-    max_batch_size: Annotated[PositiveInt, Field(description="Most commands applied in one transaction.")] = 200
-    command_timeout_s: Annotated[
-        PositiveFloat, Field(description="How long a REST write waits for its result before it answers 202.")
-    ] = 10
-    stop_deadline_s: Annotated[PositiveFloat, Field(description="Longest time a process takes to stop.")] = 8
+    max_batch_size: PositiveInt = 200
+    """Most commands in one transaction."""
+    command_timeout_s: PositiveFloat = 10
+    """How long a REST write waits for its result before it answers 202."""
+    stop_deadline_s: PositiveFloat = 8
+    """Longest time a process takes to stop."""
+
+    def pool_limits(self, process: str) -> PoolLimits:
+        """Return the limits of a process's database pool."""
+        return PoolLimits(
+            f"svc-reservations {process}",
+            self.pool_min_size,
+            self.pool_max_size,
+            self.pool_idle_timeout_s,
+            self.statement_timeout_s,
+        )
 
     @field_validator("database_url")
     @classmethod

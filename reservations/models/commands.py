@@ -5,6 +5,7 @@ from hashlib import blake2b
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from reservations.models.fields import (
@@ -173,8 +174,17 @@ C = TypeVar("C", bound=Command)
 COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
 
 
+def wire(command: Command) -> bytes:
+    """Return a command as it travels: what was left out stays out, so that its fingerprint stays the same."""
+    envelope = command.model_dump(mode="json", exclude={"payload"}, exclude_none=True)
+    return orjson.dumps({**envelope, "payload": orjson.Fragment(_asked(command))})
+
+
+def _asked(command: Command) -> str:
+    return command.payload.model_dump_json(exclude_unset=True)
+
+
 def fingerprint(command: Command) -> UUID:
     """Return a 128-bit hash of what a command asks for: equal for a repetition, different for another request."""
-    payload = command.payload.model_dump_json(exclude_unset=True)
-    asked = f"{command.type}|{command.reservation_id}|{command.expected_rev}|{payload}"
+    asked = f"{command.type}|{command.reservation_id}|{command.expected_rev}|{_asked(command)}"
     return UUID(bytes=blake2b(asked.encode(), digest_size=16).digest())

@@ -13,6 +13,7 @@ from reservations.models.commands import (
     Command,
     CreateReservation,
     NewParticipant,
+    ReservationChanges,
     TransitionReservation,
     UpdateReservation,
 )
@@ -41,6 +42,8 @@ class Applied:
 
 
 Decision = Applied | Rejected
+
+MODIFIABLE_FIELDS = tuple(ReservationChanges.model_fields)
 
 
 def decide(state: Reservation | None, command: Command, context: Context) -> Decision:
@@ -112,7 +115,7 @@ def _update(state: Reservation, command: UpdateReservation, context: Context) ->
         return refusal
     changes = command.payload.changes()
     if not changes:
-        return invalid_field("payload", "names nothing to change")
+        return Rejected(ErrorCode.VALIDATION_FAILED, f"Nothing to change: name one of {', '.join(MODIFIABLE_FIELDS)}.")
     if state.status not in MODIFIABLE:
         return _refused_by_status(ErrorCode.NOT_MODIFIABLE, "can't be modified", state)
     if changes.get("party_size", state.party_size) < len(state.participants):

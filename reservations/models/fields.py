@@ -62,6 +62,7 @@ Rev = Annotated[
         }
     ),
 ]
+BodyRev = Annotated[Rev | None, Field(alias="_rev")]
 TripDate = Annotated[date, Field(description="The day the trip starts.")]
 
 

@@ -1,6 +1,7 @@
 """Connections to Postgres: pools that take on the writer's or the reader's role."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     AnyConnection = Connection[Record] | PoolConnectionProxy[Record]
     AnyPool = Pool[Record]
 
+CLIENT_GRACE_S = 2.0
 WRITER: Mapping[str, str] = {"role": "reservations_writer"}
 READER: Mapping[str, str] = {
     "role": "reservations_reader",
@@ -21,31 +23,35 @@ READER: Mapping[str, str] = {
 }
 
 
-def pool(
-    dsn: str,
-    part: Mapping[str, str],
-    *,
-    application: str,
-    min_size: int,
-    max_size: int,
-    idle_timeout_s: float,
-    statement_timeout_s: float,
-) -> "AnyPool":
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections a process keeps, how long, and how long one statement may take."""
+
+    application: str
+    min_size: int
+    max_size: int
+    idle_timeout_s: float
+    statement_timeout_s: float
+
+
+def pool_of(dsn: str, part: Mapping[str, str], limits: PoolLimits) -> "AnyPool":
     """Return a pool, not yet connected, whose connections play one part: WRITER or READER."""
+    timeout_ms = str(int(limits.statement_timeout_s * 1000))
     return asyncpg.create_pool(
         dsn,
-        min_size=min_size,
-        max_size=max_size,
-        max_inactive_connection_lifetime=idle_timeout_s,
-        command_timeout=statement_timeout_s * 1.5,
-        timeout=statement_timeout_s,
+        min_size=limits.min_size,
+        max_size=limits.max_size,
+        max_inactive_connection_lifetime=limits.idle_timeout_s,
+        timeout=limits.statement_timeout_s,
+        # The server's own limit should strike first; this one is for a server that answers no more.
+        command_timeout=limits.statement_timeout_s + CLIENT_GRACE_S,
         reset=_leave_as_it_is,
         server_settings={
             **part,
-            "application_name": application,
+            "application_name": limits.application,
             "timezone": "UTC",
-            "statement_timeout": str(int(statement_timeout_s * 1000)),
-            "idle_in_transaction_session_timeout": str(int(statement_timeout_s * 1000)),
+            "statement_timeout": timeout_ms,
+            "idle_in_transaction_session_timeout": timeout_ms,
         },
     )
 

@@ -1,4 +1,4 @@
-"""The reservations table: locked and written by the worker in batches."""
+"""The reservations table: locked and written by the worker in batches, read by id."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any

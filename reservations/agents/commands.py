@@ -1,4 +1,4 @@
-"""A lane: messages of one topic become commands, and what came of them goes out before they are acknowledged."""
+"""The command agent: messages become commands, and what came of them goes out before they are acknowledged."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +18,8 @@ from reservations.models.results import set_aside
 Verdict = Outcome | Poisoned | Unreadable
 
 
-class Lane:
-    """Handles the deliveries of a command topic."""
+class CommandAgent:
+    """Handles the deliveries of the command topics."""
 
     def __init__(
         self,

@@ -1,0 +1,169 @@
+"""Batches from Kafka, at least once and in order: acknowledged only after they were applied, and never read past.
+
+A lane is one agent on one topic. It hands over a message as soon as there is one, and more only if they already wait.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Any, Protocol
+
+import faust
+from faust.types import TP
+from yarl import URL
+
+from reservations.agents.transport import MAX_BUFFERED, BatchTransport
+
+COMMIT_INTERVAL_S = 0.5
+MAX_POLL_RECORDS = 500
+FOREVER_S = 7 * 24 * 3600.0
+
+
+class IncomingMessage(Protocol):
+    """A message as the broker keeps it; `timestamp` in seconds since 1970, `tp` = (topic, partition)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float
+    headers: Sequence[tuple[str, bytes]] | None
+    key: bytes | None
+    value: bytes | None
+
+
+Apply = Callable[[Sequence[IncomingMessage]], Awaitable[None]]
+
+
+class IntakeApp(faust.App):
+    """A Faust app that reads with `BatchTransport` and writes no folders: state lives elsewhere."""
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self, loop=self.loop)
+
+    def _create_directories(self) -> None:
+        """Make none; Faust would make `<name>-data` in the working folder."""
+
+
+def make_app(
+    name: str, *, bootstrap_servers: str, session_timeout_s: float = 10, rebalance_timeout_s: float = 10
+) -> IntakeApp:
+    """Build the app of the consumer group `name` for brokers `host:port,host:port`; call it inside a running loop.
+
+    A batch may be retried for as long as the database is away. So nothing here counts time between polls: a worker that
+    hangs is for the watchdog to find, one that died for the session timeout.
+    """
+    return IntakeApp(
+        name,
+        env={},  # otherwise variables such as BROKER_URL or WEB_ENABLED override what stands here
+        broker=[URL(f"kafka://{server.strip()}") for server in bootstrap_servers.split(",")],
+        key_serializer="raw",
+        value_serializer="raw",  # a decode error inside Faust loses the message
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        stream_wait_empty=True,
+        stream_buffer_maxsize=4 * (MAX_BUFFERED + MAX_POLL_RECORDS),  # never full: Faust would stop every topic
+        stream_processing_timeout=FOREVER_S,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=session_timeout_s,
+        broker_heartbeat_interval=min(3.0, session_timeout_s / 3),
+        broker_rebalance_timeout=rebalance_timeout_s,
+        broker_max_poll_interval=FOREVER_S,
+        broker_max_poll_records=MAX_POLL_RECORDS,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_commit_livelock_soft_timeout=FOREVER_S,
+    )
+
+
+class Lane:
+    """One agent on one topic, and how far it came.
+
+    `acknowledged` counts messages since the start; `progressed_at` is the `monotonic()` time of the last of them, or of
+    the start.
+    """
+
+    def __init__(self, app: faust.App, apply: Apply, fatal: "asyncio.Future[None]", max_batch_size: int) -> None:
+        self.acknowledged = 0
+        self.progressed_at = monotonic()
+        self._app = app
+        self._apply = apply
+        self._fatal = fatal
+        self._max_batch_size = max_batch_size
+
+    async def run(self, stream: Any) -> None:
+        """Apply batches until cancelled; on any error give the batch up, tell `fatal`, and read nothing more.
+
+        Never raises: Faust would restart the agent, which would read on past the failed batch.
+        """
+        batch: list[Any] = []
+        try:
+            unacknowledged = stream.noack()
+            async for event in unacknowledged.events():
+                batch.append(event.message)
+                self._take_queued(unacknowledged.channel.queue, batch)
+                await self._apply(tuple(batch))
+                self._acknowledge(batch)
+        except BaseException as error:
+            self._release(batch)
+            if _is_cancelled(error):
+                raise
+            if not self._fatal.done():
+                self._fatal.set_exception(error)
+            await asyncio.Event().wait()
+
+    def _take_queued(self, queue: Any, batch: list[Any]) -> None:
+        """Fill the batch with what already waits, treating each message as iterating over the stream would."""
+        consumer = self._app.consumer
+        while len(batch) < self._max_batch_size and not queue.empty():
+            message = queue.get_nowait().message
+            if not self._is_current(message):
+                continue  # its partition was taken away; it will be delivered again
+            message.tracked = True
+            consumer.track_message(message)
+            batch.append(message)
+
+    def _is_current(self, message: Any) -> bool:
+        return bool(self._app.flow_control.is_active() and message.generation_id == self._app.consumer_generation_id)
+
+    def _acknowledge(self, batch: list[Any]) -> None:
+        for message in batch:
+            message.ack(self._app.consumer)
+        self.acknowledged += len(batch)
+        self.progressed_at = monotonic()
+        batch.clear()  # what is still referred to counts as being in work
+
+    def _release(self, batch: list[Any]) -> None:
+        """Leave the batch unacknowledged, and let no stopping wait for it."""
+        for message in batch:
+            self._app.consumer.unacked.discard(message)
+        batch.clear()
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Tell the end of the agent from a cancellation that merely leaked out of what it awaited."""
+    task = asyncio.current_task()
+    return isinstance(error, GeneratorExit) or (
+        isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+    )
+
+
+def consume(app: faust.App, topic_name: str, apply: Apply, fatal: "asyncio.Future[None]", max_batch_size: int) -> Lane:
+    """Declare the one agent of a topic; `apply` gets its messages in order and returns when they are done for good.
+
+    Concurrency stays 1: two batches of a partition at once would have no order.
+    """
+    lane = Lane(app, apply, fatal, max_batch_size)
+    app.agent(app.topic(topic_name), name=topic_name, concurrency=1)(lane.run)
+    return lane
+
+
+def assigned(app: faust.App) -> frozenset[TP]:
+    """Return the partitions this worker reads now."""
+    return frozenset(tp for tp, _, _ in app.consumer._thread.positions())
+
+
+def lag(app: faust.App) -> dict[TP, int]:
+    """Return, without I/O, how many messages of each assigned partition are not committed, as of the last fetch."""
+    lags: dict[TP, int] = app.consumer.lag()
+    return lags

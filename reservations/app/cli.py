@@ -1,0 +1,121 @@
+"""The command line: `reservations …`."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+import typer
+
+from reservations import __version__
+from reservations.app.settings import Settings, load_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="NovaTrek's booking service.",
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+@app.command()
+def up() -> None:
+    """Run the whole service here: Postgres and broker if no other is named, migrations, worker and gateway."""
+    from reservations.app.stack.up import up as run_stack
+
+    sys.exit(asyncio.run(run_stack(load_settings())))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this release's schema, and make the coming months' partitions."""
+    from reservations.migrations.runner import MigrationError
+    from reservations.migrations.runner import migrate as apply
+
+    settings = _settings("DATABASE_URL")
+    try:
+        applied = asyncio.run(apply(settings.database_url))
+    except (MigrationError, OSError) as error:
+        _fail(f"The database was not migrated: {error}")
+    typer.echo(f"Applied: {', '.join(applied)}." if applied else "The database is up to date.")
+
+
+@app.command()
+def topics() -> None:
+    """Create the topics that are missing."""
+    from aiokafka.errors import KafkaError
+
+    from reservations.app.topics import TopicsError, ensure_topics
+
+    settings = _settings("KAFKA_BOOTSTRAP_SERVERS")
+    try:
+        created = asyncio.run(ensure_topics(settings))
+    except (TopicsError, KafkaError, OSError) as error:
+        _fail(f"The topics were not created: {error}")
+    typer.echo(f"Created: {', '.join(created)}." if created else "All topics exist.")
+
+
+@app.command()
+def worker() -> None:
+    """Consume commands until SIGTERM."""
+    from reservations.app.worker import run
+
+    _run_for_long(run(_settings("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
+
+
+@app.command()
+def gateway() -> None:
+    """Serve REST until SIGTERM."""
+    from reservations.app.gateway import run
+
+    _run_for_long(run(_settings("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
+
+
+def _settings(*needed: str) -> Settings:
+    settings = load_settings()
+    missing = [name for name in needed if not getattr(settings, name.lower())]
+    if missing:
+        _fail(f"Set {' and '.join(missing)}; `make run` starts its own servers and needs neither.")
+    return settings
+
+
+def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
+    from reservations.app.dependencies import NotPreparedError
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = runner.run(process)
+    except NotPreparedError as error:
+        _fail(str(error))
+    sys.stdout.flush()
+    # Faust may leave a thread that would keep the process.
+    os._exit(code)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

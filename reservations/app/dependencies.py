@@ -1,0 +1,102 @@
+"""What a process needs before it starts, and checks while it runs."""
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from reservations.agents.survival import Patience, kafka_is_away, postgres_is_away
+from reservations.app.settings import Settings
+from reservations.app.topics import missing_topics
+from reservations.migrations.runner import current_version, latest_version
+from reservations.tables import partitions
+
+if TYPE_CHECKING:
+    from reservations.tables.database import AnyPool
+
+CLOSE_TIMEOUT_S = 2.0
+
+
+class NotPreparedError(Exception):
+    """The database or the broker lacks what `reservations migrate` and `reservations topics` make."""
+
+
+async def open_pool(pool: "AnyPool", insist: Patience) -> None:
+    """Connect the pool, however long Postgres is away, and see that the schema is there.
+
+    Raises:
+        NotPreparedError: the schema is older than this release.
+
+    """
+
+    async def connect() -> None:
+        await pool
+        async with pool.acquire() as connection:
+            version = await current_version(connection)
+        if version < latest_version():
+            raise NotPreparedError(
+                f"The database is at version {version}, {latest_version()} is needed: run `reservations migrate`."
+            )
+
+    await insist.insist("Postgres", connect, postgres_is_away)
+
+
+async def start_producer(producer: AIOKafkaProducer, settings: Settings, insist: Patience) -> None:
+    """Start the producer, however long the broker is away, and see that the topics are there.
+
+    Raises:
+        NotPreparedError: a topic is missing.
+
+    """
+
+    async def start() -> None:
+        missing = await missing_topics(settings)
+        if missing:
+            raise NotPreparedError(f"These topics are missing: {', '.join(missing)}; run `reservations topics`.")
+        await producer.start()
+
+    await insist.insist("Kafka", start, kafka_is_away)
+
+
+async def check_schema(pool: "AnyPool") -> str | None:
+    """Say what is wrong with the database, if anything."""
+    async with pool.acquire(timeout=1) as connection:
+        version = await current_version(connection)
+    return None if version >= latest_version() else f"at version {version}, {latest_version()} is needed"
+
+
+async def check_partitions(pool: "AnyPool") -> str | None:
+    """Say what is wrong with the monthly partitions, if anything."""
+    async with pool.acquire(timeout=1) as connection:
+        ahead = await partitions.months_ahead(connection)
+    return None if ahead >= 1 else f"{max(ahead, 0)} months ahead exist; run `reservations migrate`"
+
+
+async def check_broker(producer: AIOKafkaProducer) -> str | None:
+    """Say what is wrong with the broker, if anything."""
+    await producer.client.fetch_all_metadata()
+    return None
+
+
+async def close_pool(pool: "AnyPool") -> None:
+    """Close the pool, in good order if that does not take long."""
+    try:
+        await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT_S)
+    except (TimeoutError, asyncpg.InterfaceError):
+        pool.terminate()
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stop the producer, sending what it holds if that does not take long."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT_S)
+
+
+def log_start(settings: Settings) -> None:
+    """Say with which servers a process starts; never with a password."""
+    structlog.get_logger().info(
+        "starting", kafka=settings.kafka_bootstrap_servers, database=settings.database_url.rpartition("@")[2]
+    )

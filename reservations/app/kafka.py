@@ -1,0 +1,35 @@
+"""Kafka clients, with every option that matters said."""
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from reservations.app.settings import Settings
+from reservations.models.topics import MAX_DEAD_LETTER_BYTES, RESULTS
+
+REQUEST_TIMEOUT_MS = 10_000
+#: Some brokers wake no waiting fetch when a message arrives; a short wait keeps a lone reply within milliseconds.
+FETCH_WAIT_MS = 20
+
+
+def producer(settings: Settings) -> AIOKafkaProducer:
+    """Return a producer, not yet started, that waits for all in-sync replicas."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        acks="all",
+        enable_idempotence=settings.kafka_enable_idempotence,
+        linger_ms=0,
+        max_request_size=MAX_DEAD_LETTER_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    )
+
+
+def results_consumer(settings: Settings) -> AIOKafkaConsumer:
+    """Return a consumer, not yet started, that reads all results from now on, in no group."""
+    return AIOKafkaConsumer(
+        settings.kafka_topic_prefix + RESULTS.name,
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="latest",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    )

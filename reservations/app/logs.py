@@ -1,0 +1,54 @@
+"""Logging: one JSON object a line, the same for this service and for the libraries it uses."""
+
+import logging
+import logging.config
+import sys
+
+import orjson
+import structlog
+
+SHARED = (
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+#: They tell of every connection and rebalance step at info.
+TALKATIVE = ("aiokafka", "faust", "mode", "aiohttp.access", "asyncio")
+
+
+def configure(process: str, level: str) -> None:
+    """Log to standard output from the given level on, each line with the name of the process."""
+    minimum = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            *SHARED,
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(minimum),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+    _configure_libraries(minimum)
+
+
+def _configure_libraries(minimum: int) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.dict_tracebacks,
+                structlog.processors.JSONRenderer(serializer=lambda event, **how: _dumps(event, **how).decode()),
+            ],
+        )
+    )
+    logging.basicConfig(level=minimum, handlers=[handler], force=True)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(minimum, logging.WARNING))
+
+
+def _dumps(event: object, **_: object) -> bytes:
+    return orjson.dumps(event, default=str)

@@ -1,0 +1,108 @@
+"""The metrics of worker and gateway, and the observers that feed them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from reservations.tables.database import AnyPool
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 150, 200, 500)
+
+
+class WorkerMetrics:
+    """What a worker counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.commands = Counter(
+            "reservations_commands",
+            "Commands handled, by type, outcome, error code, and whether they were repetitions.",
+            ["type", "outcome", "code", "replayed"],
+            registry=registry,
+        )
+        self.command_seconds = Histogram(
+            "reservations_command_seconds",
+            "Time from a command's arrival at the broker until its outcome was published.",
+            ["type"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "reservations_batch_size", "Commands in one transaction.", buckets=BATCH_SIZES, registry=registry
+        )
+        self.transaction_seconds = Histogram(
+            "reservations_transaction_seconds", "Time of one transaction.", buckets=SECONDS, registry=registry
+        )
+        self.dead_letters = Counter(
+            "reservations_dead_letters", "Messages set aside, by error code.", ["code"], registry=registry
+        )
+        self.partitions_ahead = Gauge(
+            "reservations_partitions_ahead", "Monthly partitions that exist after the current month.", registry=registry
+        )
+
+
+class GatewayMetrics:
+    """What a gateway counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "reservations_http_requests",
+            "Requests, by method, route and status.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "reservations_http_request_seconds",
+            "Time to answer.",
+            ["method", "route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def observe(self, method: str, route: str, status: int, took_s: float) -> None:
+        """Count a request."""
+        self.requests.labels(method, route, str(status)).inc()
+        self.request_seconds.labels(method, route).observe(took_s)
+
+
+class PoolCollector(Collector):
+    """Connections of a pool, read when scraped."""
+
+    def __init__(self, pool: "AnyPool") -> None:
+        self._pool = pool
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the connections by state."""
+        family = GaugeMetricFamily(
+            "reservations_pool_connections",
+            "Database connections, by state; limit is what may be open.",
+            labels=["state"],
+        )
+        idle = self._pool.get_idle_size()
+        for state, count in {
+            "idle": idle,
+            "used": self._pool.get_size() - idle,
+            "limit": self._pool.get_max_size(),
+        }.items():
+            family.add_metric([state], count)
+        yield family
+
+
+class LagCollector(Collector):
+    """Messages not yet handled, read when scraped."""
+
+    def __init__(self, lag: Callable[[], Mapping[Any, int]]) -> None:
+        self._lag = lag
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the lag of each partition that this worker reads."""
+        family = GaugeMetricFamily(
+            "reservations_consumer_lag", "Messages not yet handled.", labels=["topic", "partition"]
+        )
+        for tp, behind in self._lag().items():
+            family.add_metric([tp.topic, str(tp.partition)], behind)
+        yield family

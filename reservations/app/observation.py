@@ -1,0 +1,82 @@
+"""What is said of the engine's work: wrapped around it, not sprinkled in it."""
+
+from collections.abc import Sequence
+from time import perf_counter, time
+
+import structlog
+
+from reservations.agents.batch import Outcome
+from reservations.agents.commands import Verdict
+from reservations.agents.decoding import Delivery, Unreadable
+from reservations.agents.engine import Applies
+from reservations.agents.publications import trace_of
+from reservations.agents.survival import Poisoned
+from reservations.app.metrics import WorkerMetrics
+from reservations.models.commands import Command
+from reservations.models.errors import ErrorCode
+
+
+class MeasuredEngine:
+    """An engine whose batches and transactions are measured."""
+
+    def __init__(self, engine: Applies, metrics: WorkerMetrics) -> None:
+        self._engine = engine
+        self._metrics = metrics
+
+    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Apply the commands, and measure it."""
+        begun = perf_counter()
+        outcomes = await self._engine.apply(commands)
+        self._metrics.transaction_seconds.observe(perf_counter() - begun)
+        self._metrics.batch_size.observe(len(commands))
+        return outcomes
+
+
+class Watcher:
+    """Counts and logs each verdict, once it was published."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._metrics = metrics
+
+    def see(self, delivery: Delivery, verdict: Verdict) -> None:
+        """Count and log what became of a delivery."""
+        if isinstance(verdict, Outcome):
+            self._see_outcome(delivery, verdict)
+        else:
+            self._see_dead_letter(delivery, verdict)
+
+    def _see_outcome(self, delivery: Delivery, outcome: Outcome) -> None:
+        command, code = outcome.command, outcome.code or ""
+        self._metrics.commands.labels(command.type, outcome.kind, code, str(outcome.replayed).lower()).inc()
+        self._metrics.command_seconds.labels(command.type).observe(max(0.0, time() - delivery.timestamp))
+        structlog.get_logger().info(
+            "command",
+            type=command.type,
+            outcome=outcome.kind,
+            code=code,
+            replayed=outcome.replayed,
+            command_id=str(command.command_id),
+            reservation_id=str(outcome.reservation_id),
+            trace_id=_trace_id(delivery),
+        )
+
+    def _see_dead_letter(self, delivery: Delivery, verdict: Poisoned | Unreadable) -> None:
+        code = verdict.reason.code if isinstance(verdict, Unreadable) else ErrorCode.COMMAND_DEAD_LETTERED
+        command_id = verdict.command_id if isinstance(verdict, Unreadable) else verdict.command.command_id
+        self._metrics.dead_letters.labels(code).inc()
+        structlog.get_logger().warning(
+            "dead_letter",
+            code=code,
+            topic=delivery.topic,
+            partition=delivery.partition,
+            offset=delivery.offset,
+            command_id=str(command_id),
+            trace_id=_trace_id(delivery),
+        )
+
+
+def _trace_id(delivery: Delivery) -> str:
+    for name, value in trace_of(delivery):
+        if name == "traceparent":
+            return value.decode(errors="replace")[3:35]
+    return ""

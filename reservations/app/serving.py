@@ -1,0 +1,35 @@
+"""Serving HTTP from a process that does not belong to aiohttp."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+
+def process_registry() -> CollectorRegistry:
+    """Return a registry that already holds the figures of this process."""
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    # What start-up made stays: leaving it out of every full collection keeps those short.
+    gc.freeze()
+    return registry
+
+
+@asynccontextmanager
+async def serving(application: web.Application, host: str, port: int, stop_deadline_s: float) -> AsyncIterator[str]:
+    """Serve the application while the context lasts; give the address. Requests in work get until the deadline."""
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=stop_deadline_s)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=1024)
+        await site.start()
+        url = "http://{}:{}".format(*runner.addresses[0][:2])
+        structlog.get_logger().info("listening", url=url)
+        yield url
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,127 @@
+"""The worker process: an agent on each command topic, one engine, and a port for health and metrics."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+import structlog
+from aiohttp import web
+
+from reservations.agents import intake, process
+from reservations.agents.commands import CommandAgent
+from reservations.agents.engine import Engine
+from reservations.agents.months import BookableMonths
+from reservations.agents.publisher import Publisher
+from reservations.agents.survival import Patience, Survivor, postgres_is_away
+from reservations.app import dependencies, kafka, logs
+from reservations.app.metrics import LagCollector, PoolCollector, WorkerMetrics
+from reservations.app.observation import MeasuredEngine, Watcher
+from reservations.app.serving import process_registry, serving
+from reservations.app.settings import Settings
+from reservations.http.health import Check, Health, Readiness
+from reservations.models.topics import LANES
+from reservations.tables import database
+
+MONTHS_INTERVAL_S = 3600.0
+
+
+async def run(settings: Settings) -> int:
+    """Run a worker until it is told to stop or can't go on; return the exit status.
+
+    End the process with `os._exit` afterwards: Faust may leave threads.
+    """
+    logs.configure("worker", settings.log_level)
+    dependencies.log_start(settings)
+    async with AsyncExitStack() as stack:
+        worker = Worker(settings)
+        return await worker.run(stack)
+
+
+class Worker:
+    """The parts of a worker, put together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._away: set[str] = set()
+        self._patience = Patience(self._stopping, self._note)
+        self._registry = process_registry()
+        self._metrics = WorkerMetrics(self._registry)
+        self._months = BookableMonths()
+        self._pool = database.pool_of(settings.database_url, database.WRITER, settings.pool_limits("worker"))
+        self._producer = kafka.producer(settings)
+        self._app = intake.make_app(
+            settings.kafka_topic_prefix + settings.kafka_group,
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            session_timeout_s=settings.kafka_session_timeout_s,
+            rebalance_timeout_s=settings.kafka_rebalance_timeout_s,
+        )
+        for topic in LANES:
+            name, agent = settings.kafka_topic_prefix + topic.name, self._agent()
+            intake.consume(self._app, name, agent.handle, self._fatal, settings.max_batch_size)
+
+    async def run(self, stack: AsyncExitStack) -> int:
+        """Start everything in turn, work until the end, and return the exit status."""
+        await dependencies.open_pool(self._pool, self._patience)
+        stack.push_async_callback(dependencies.close_pool, self._pool)
+        await self._keep_months()
+        await dependencies.start_producer(self._producer, self._settings, self._patience)
+        stack.push_async_callback(dependencies.stop_producer, self._producer)
+        await stack.enter_async_context(self._serving())
+        keeping = asyncio.create_task(self._keep_months_ahead())
+        stack.callback(keeping.cancel)
+        return await process.run(
+            self._app,
+            self._fatal,
+            stopping=self._stopping,
+            stop_deadline_s=self._settings.stop_deadline_s,
+            on_started=self._started,
+        )
+
+    def _agent(self) -> CommandAgent:
+        engine = MeasuredEngine(Engine(self._pool, self._months), self._metrics)
+        publisher = Publisher(self._producer, self._settings.kafka_topic_prefix)
+        return CommandAgent(Survivor(engine, self._patience), publisher, self._patience, Watcher(self._metrics).see)
+
+    async def _started(self) -> None:
+        self._registry.register(LagCollector(lambda: intake.lag(self._app)))
+        self._registry.register(PoolCollector(self._pool))
+        structlog.get_logger().info("working", topics=[topic.name for topic in LANES])
+
+    def _serving(self) -> AbstractAsyncContextManager[str]:
+        application = web.Application()
+        application.add_routes(self._health().routes(self._registry))
+        host, port = self._settings.reservations_worker_http_host, self._settings.reservations_worker_http_port
+        return serving(application, host, port, stop_deadline_s=1)
+
+    def _health(self) -> Health:
+        checks: dict[str, Check] = {
+            "postgres": lambda: dependencies.check_schema(self._pool),
+            "partitions": lambda: dependencies.check_partitions(self._pool),
+            "kafka": lambda: dependencies.check_broker(self._producer),
+            "intake": self._check_intake,
+        }
+        return Health(checks, lambda failed: Readiness.UNREADY if failed else Readiness.READY, self._lives)
+
+    async def _check_intake(self) -> str | None:
+        if self._away:
+            return f"waiting for {', '.join(sorted(self._away))}"
+        return None if intake.assigned(self._app) else "no partition assigned yet"
+
+    def _lives(self) -> str | None:
+        return "stopping after an error" if self._fatal.done() else None
+
+    def _note(self, server: str, is_away: bool) -> None:
+        (self._away.add if is_away else self._away.discard)(server)
+
+    async def _keep_months(self) -> None:
+        await self._patience.insist("Postgres", lambda: self._months.keep(self._pool), postgres_is_away)
+        self._metrics.partitions_ahead.set(self._months.ahead)
+
+    async def _keep_months_ahead(self) -> None:
+        while True:
+            await asyncio.sleep(MONTHS_INTERVAL_S)
+            try:
+                await self._keep_months()
+            except Exception:
+                structlog.get_logger().exception("months_not_kept")

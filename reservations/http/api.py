@@ -1,0 +1,217 @@
+"""The API: its eight operations and the command status, each declared once."""
+
+from collections.abc import Sequence
+
+from reservations.http.operations import Answer, Operation
+from reservations.http.problems import Error
+from reservations.http.reads import (
+    CommandStatus,
+    IncludeQuery,
+    Reads,
+    ReservationPage,
+    ReservationWithHistory,
+    SearchQuery,
+)
+from reservations.http.requests import ChangeHeaders, ReadHeaders, WriteHeaders
+from reservations.http.writes import CancelQuery, PendingCommand, ReservationPatch, StatusUpdate, Writes
+from reservations.models.commands import NewParticipant, NewReservation
+from reservations.models.reservation import Participant, Reservation
+
+BOOKING, COMMANDS = "Booking", "Commands"
+TAG = {"ETag": "The revision, quoted."}
+RETRY = {"Retry-After": "Seconds after which to try again."}
+
+INVALID = {400: Answer("Something in the request is not valid; the fields are named.", Error)}
+MISSING = {404: Answer("There is no such reservation.", Error)}
+READ_AWAY = {503: Answer("Reads can't be answered now.", Error, headers=RETRY)}
+WRITE = {
+    202: Answer(
+        "Accepted; the result is not there yet, or was not waited for.",
+        PendingCommand,
+        headers={"Location": "Where the command's status is.", **RETRY},
+    ),
+    **INVALID,
+    422: Answer("The idempotency key was used for another request.", Error),
+    500: Answer("The command breaks the service; it was set aside for a person to look at.", Error),
+    503: Answer("Changes can't be taken now.", Error, headers=RETRY),
+}
+BODY = {
+    413: Answer("The body is larger than 64 KB.", Error),
+    415: Answer("The body is not application/json.", Error),
+}
+UNCHANGED = {304: Answer("The revision is still the one given.", headers=TAG)}
+
+BOOKING_EXAMPLE = {
+    "guest_id": "0b8f4a52-6f0e-4c0e-9d5e-2f6f0c1b7a11",
+    "trip_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+    "trip_date": "2027-06-12",
+    "participants": [{"guest_id": "0b8f4a52-6f0e-4c0e-9d5e-2f6f0c1b7a11", "role": "PRIMARY"}],
+    "party_size": 2,
+    "total_amount": 398.0,
+    "currency": "USD",
+}
+
+
+def operations(writes: Writes, reads: Reads) -> Sequence[Operation]:
+    """Return every operation with its handler."""
+    return (*_collection(writes, reads), *_one(writes, reads), *_parts(writes, reads), _command(reads))
+
+
+def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
+    return (
+        Operation(
+            "GET",
+            "/reservations",
+            "searchReservations",
+            "Search reservations",
+            BOOKING,
+            reads.search,
+            {200: Answer("A page, newest first.", ReservationPage), **INVALID, **READ_AWAY},
+            description="Totals are exact up to 10,000: see `total_is_exact`. Follow `next_cursor` to count nothing.",
+            query=SearchQuery,
+        ),
+        Operation(
+            "POST",
+            "/reservations",
+            "createReservation",
+            "Create a reservation",
+            BOOKING,
+            writes.create,
+            {
+                201: Answer("Created.", Reservation, headers={"Location": "Where it is.", **TAG}),
+                **WRITE,
+                **BODY,
+                409: Answer("It can't be booked.", Error),
+            },
+            headers=WriteHeaders,
+            body=NewReservation,
+            body_example=BOOKING_EXAMPLE,
+        ),
+    )
+
+
+def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
+    path = "/reservations/{reservation_id}"
+    return (
+        Operation(
+            "GET",
+            path,
+            "getReservation",
+            "Read a reservation",
+            BOOKING,
+            reads.find,
+            {
+                200: Answer("The reservation.", ReservationWithHistory, headers=TAG),
+                **UNCHANGED,
+                **INVALID,
+                **MISSING,
+                **READ_AWAY,
+            },
+            query=IncludeQuery,
+            headers=ReadHeaders,
+        ),
+        Operation(
+            "PATCH",
+            path,
+            "updateReservation",
+            "Modify a reservation",
+            BOOKING,
+            writes.patch,
+            {
+                200: Answer("Modified.", Reservation, headers=TAG),
+                **WRITE,
+                **MISSING,
+                **BODY,
+                409: Answer("The revision is stale, or the reservation can't be modified in its status.", Error),
+            },
+            headers=ChangeHeaders,
+            body=ReservationPatch,
+            body_example={"party_size": 3, "_rev": 1},
+        ),
+        Operation(
+            "DELETE",
+            path,
+            "cancelReservation",
+            "Cancel a reservation; it stays readable",
+            BOOKING,
+            writes.cancel,
+            {
+                200: Answer("Cancelled.", Reservation, headers=TAG),
+                **WRITE,
+                **MISSING,
+                409: Answer("It can't be cancelled in its status, or the revision is stale.", Error),
+            },
+            query=CancelQuery,
+            headers=ChangeHeaders,
+        ),
+    )
+
+
+def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
+    path = "/reservations/{reservation_id}"
+    return (
+        Operation(
+            "GET",
+            path + "/participants",
+            "getParticipants",
+            "Read the party",
+            BOOKING,
+            reads.participants,
+            {
+                200: Answer("The participants.", Participant, many=True, headers=TAG),
+                **UNCHANGED,
+                **INVALID,
+                **MISSING,
+                **READ_AWAY,
+            },
+            headers=ReadHeaders,
+        ),
+        Operation(
+            "POST",
+            path + "/participants",
+            "addParticipant",
+            "Add a participant",
+            BOOKING,
+            writes.add_participant,
+            {
+                201: Answer("Added.", Participant, headers={"ETag": "The reservation's revision, quoted."}),
+                **WRITE,
+                **MISSING,
+                **BODY,
+                409: Answer("The party has no seat left, or can't be modified in its status.", Error),
+            },
+            headers=ChangeHeaders,
+            body=NewParticipant,
+            body_example={"guest_id": "3f333df6-90a4-4fda-8dd3-9485d27cee36", "role": "COMPANION"},
+        ),
+        Operation(
+            "PUT",
+            path + "/status",
+            "updateReservationStatus",
+            "Move a reservation to another status",
+            BOOKING,
+            writes.set_status,
+            {
+                200: Answer("Moved.", Reservation, headers=TAG),
+                **WRITE,
+                **MISSING,
+                **BODY,
+                409: Answer("The transition is not allowed, or the revision is stale.", Error),
+            },
+            headers=ChangeHeaders,
+            body=StatusUpdate,
+            body_example={"target_status": "CHECKED_IN", "_rev": 1, "reason": "Arrived at the station"},
+        ),
+    )
+
+
+def _command(reads: Reads) -> Operation:
+    return Operation(
+        "GET",
+        "/commands/{command_id}",
+        "getCommand",
+        "Read where a command stands",
+        COMMANDS,
+        reads.command,
+        {200: Answer("Its status, with its result when it has one.", CommandStatus), **INVALID, **READ_AWAY},
+    )

@@ -1,0 +1,75 @@
+"""The command desk: puts a command on its topic and waits for what it comes to."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from reservations.http.problems import problem
+from reservations.http.replies import Replies, Result
+from reservations.http.tracing import Trace
+from reservations.models.commands import Command, fingerprint, wire
+from reservations.models.errors import ErrorCode
+from reservations.models.topics import COMMANDS
+from reservations.tables import inbox
+
+if TYPE_CHECKING:
+    from reservations.tables.database import AnyPool
+
+PRODUCE_TIMEOUT_S = 5.0
+
+
+class CommandDesk:
+    """Sends commands to the broker. It never writes to the database."""
+
+    def __init__(self, producer: AIOKafkaProducer, replies: Replies, reader: "AnyPool", topic_prefix: str) -> None:
+        self._producer = producer
+        self._replies = replies
+        self._reader = reader
+        self._topic = topic_prefix + COMMANDS.name
+
+    async def submit(self, command: Command, trace: Trace, limit_s: float) -> Result | None:
+        """Send a command; return its result, or None when it is still not there after so many seconds.
+
+        Raises:
+            ProblemError: the broker did not take it.
+
+        """
+        with self._replies.expecting(command.command_id, fingerprint(command)) as reply:
+            await self._send(command, trace)
+            if limit_s <= 0:
+                return None
+            try:
+                return await asyncio.wait_for(reply, limit_s)
+            except TimeoutError:
+                return await self._look_up(command)
+
+    async def _send(self, command: Command, trace: Trace) -> None:
+        sending = self._producer.send_and_wait(
+            self._topic,
+            key=str(command.reservation_id or command.command_id).encode(),
+            value=wire(command),
+            headers=[("content-type", b"application/json"), ("traceparent", trace.traceparent.encode())],
+        )
+        try:
+            await asyncio.wait_for(sending, PRODUCE_TIMEOUT_S)
+        except (KafkaError, TimeoutError, OSError) as error:
+            structlog.get_logger().warning("broker_away", error=type(error).__name__)
+            raise problem(
+                ErrorCode.BROKER_UNAVAILABLE,
+                "Changes can't be taken now; repeat the request with the same Idempotency-Key.",
+            ) from None
+
+    async def _look_up(self, command: Command) -> Result | None:
+        """Look in the inbox, in case the result was published while the broker was away from here."""
+        try:
+            async with self._reader.acquire(timeout=1) as connection:
+                outcome = await inbox.outcome_of(connection, command.command_id)
+        except Exception as error:
+            structlog.get_logger().warning("inbox_unreadable", error=type(error).__name__)
+            return None
+        result: Result | None = orjson.loads(outcome) if outcome else None
+        return result if result and result["fingerprint"] == str(fingerprint(command)) else None

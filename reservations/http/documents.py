@@ -1,0 +1,99 @@
+"""The OpenAPI document for programs, and a page that shows it to people, without any other host."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+import orjson
+import yaml
+from aiohttp import ETag, web
+
+from reservations.http.operations import Handler
+
+_HTML = "text/html; charset=utf-8"
+_CSS = "text/css; charset=utf-8"
+_SCRIPT = "text/javascript; charset=utf-8"
+_TEXT = "text/plain; charset=utf-8"
+
+#: What the page may load: the only files that are served, by their path under `assets`.
+_ASSETS = {
+    "docs.css": _CSS,
+    "docs.js": _SCRIPT,
+    "swagger-ui/swagger-ui.css": _CSS,
+    "swagger-ui/swagger-ui-bundle.js": _SCRIPT,
+    "swagger-ui/swagger-ui-bundle.js.LICENSE.txt": _TEXT,
+    "swagger-ui/favicon-32x32.png": "image/png",
+    "swagger-ui/LICENSE": _TEXT,
+    "swagger-ui/NOTICE": _TEXT,
+}
+
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a path serves: its bytes, and the tag that changes when they do."""
+
+    content: bytes
+    content_type: str
+    tag: str
+
+    @classmethod
+    def of(cls, content: bytes, content_type: str) -> "_Page":
+        return cls(content, content_type, sha256(content).hexdigest()[:32])
+
+
+def document_routes(document: Mapping[str, Any]) -> list[web.RouteDef]:
+    """Return the routes of `/openapi.json`, `/openapi.yaml`, `/docs` and its assets, all rendered here and now."""
+    pages = [web.get(path, _serving(page)) for path, page in _pages(document)]
+    return [*pages, web.get("/docs/", _to_docs)]
+
+
+def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, _Page]]:
+    yield "/openapi.json", _Page.of(_json(document), "application/json")
+    yield "/openapi.yaml", _Page.of(_yaml(document), "application/yaml")
+    yield "/docs", _asset("docs.html", _HTML)
+    for path, content_type in _ASSETS.items():
+        yield f"/docs/assets/{path.rpartition('/')[2]}", _asset(path, content_type)
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _yaml(document: Mapping[str, Any]) -> bytes:
+    # Parsed afresh, no two parts are the same object, so none becomes an alias.
+    fresh = orjson.loads(orjson.dumps(document))
+    return yaml.safe_dump(fresh, sort_keys=False, allow_unicode=True, width=120, encoding="utf-8")
+
+
+def _asset(path: str, content_type: str) -> _Page:
+    return _Page.of(files("reservations.http").joinpath("assets", path).read_bytes(), content_type)
+
+
+def _serving(page: _Page) -> Handler:
+    async def serve(request: web.Request) -> web.Response:
+        known = request.if_none_match or ()
+        if any(tag.value in (page.tag, "*") for tag in known):
+            response = web.Response(status=304, headers=_HEADERS)
+        else:
+            response = web.Response(body=page.content, headers={**_HEADERS, "Content-Type": page.content_type})
+        response.etag = ETag(page.tag)
+        return response
+
+    return serve
+
+
+async def _to_docs(_request: web.Request) -> web.Response:
+    # Relative, so that it holds behind a proxy that puts the gateway under a path of its own.
+    return web.Response(status=308, headers={"Location": "../docs"})

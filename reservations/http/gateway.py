@@ -1,0 +1,77 @@
+"""The gateway as an application: routes, errors in one form, one log line and one measurement for each request."""
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from reservations.http.operations import Operation, routes
+from reservations.http.problems import ProblemError, problem, problem_of, respond
+from reservations.http.requests import MAX_BODY_BYTES
+from reservations.http.tracing import begin_trace
+from reservations.models.errors import ErrorCode
+
+#: Told of each request: method, route, status, seconds.
+Observe = Callable[[str, str, int, float], None]
+
+
+def gateway(
+    operations: Sequence[Operation], others: Sequence[web.AbstractRouteDef], observe: Observe
+) -> web.Application:
+    """Return the application that serves the operations and other routes."""
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_watched(observe), _answer_errors])
+    application.add_routes([*routes(operations), *others])
+    return application
+
+
+def _watched(observe: Observe) -> Middleware:
+    @web.middleware
+    async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+        trace, begun = begin_trace(request), perf_counter()
+        with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id):
+            response = await handler(request)
+            response.headers["traceparent"] = trace.traceparent
+            took_s = perf_counter() - begun
+            observe(request.method, route_of(request), response.status, took_s)
+            _log(request, response, took_s)
+        return response
+
+    return watch
+
+
+def _log(request: web.Request, response: web.StreamResponse, took_s: float) -> None:
+    structlog.get_logger().info(
+        "request",
+        method=request.method,
+        route=route_of(request),
+        status=response.status,
+        ms=round(took_s * 1000, 1),
+        **{name: value for name, value in request.match_info.items() if name.endswith("_id") and len(value) <= 36},
+    )
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ProblemError as error:
+        return respond(request, error)
+    except web.HTTPException as error:
+        refusal = problem_of(error)
+        if refusal is None:
+            raise
+        return respond(request, refusal)
+    except Exception:
+        structlog.get_logger().exception("request_failed", route=route_of(request))
+        return respond(
+            request,
+            problem(ErrorCode.INTERNAL_ERROR, "Something went wrong here; the trace_id names it in the logs."),
+        )
+
+
+def route_of(request: web.Request) -> str:
+    """Return the route's pattern, never the address itself: it would be a metric's label without end."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "unknown"

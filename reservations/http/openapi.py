@@ -1,0 +1,175 @@
+"""The OpenAPI 3.1 document, made from the operations and the models that they name."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+from pydantic_core.core_schema import WithDefaultSchema
+
+from reservations import __version__
+from reservations.http.operations import Answer, Operation
+
+JsonSchema = dict[str, Any]
+Models = Mapping[tuple[type[BaseModel], JsonSchemaMode], JsonSchema]
+
+_DESCRIPTION = """\
+Adventure trip reservations: search, create, read, change, cancel, participants, status.
+
+Every change is a command that takes effect once, even when it is sent again under the same `Idempotency-Key`.
+A change based on a stale `_rev` is refused. A change whose outcome takes too long is answered with 202 and goes on;
+`Location` then tells where the outcome can be read.
+"""
+
+
+class _PlainSchema(GenerateJsonSchema):
+    """JSON schema with what a reader needs: no titles that repeat a field's name, no null as a default."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchema:
+        plain = super().default_schema(schema)
+        if plain.get("default", ...) is None:
+            del plain["default"]
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class _Schemas:
+    """The JSON schemas of all models: where each is referred to, and each by its name."""
+
+    references: Models
+    named: Mapping[str, JsonSchema]
+
+    @classmethod
+    def of(cls, operations: Sequence[Operation]) -> "_Schemas":
+        """Return the schemas of the models that operations name."""
+        models = list(dict.fromkeys(pair for operation in operations for pair in _models(operation)))
+        references, definitions = models_json_schema(
+            models, ref_template="#/components/schemas/{model}", schema_generator=_PlainSchema
+        )
+        named = {name: _untitled(schema) for name, schema in definitions.get("$defs", {}).items()}
+        return cls({(model, mode): references[model, mode] for model, mode in models}, named)
+
+    def fields(self, model: type[BaseModel]) -> JsonSchema:
+        """Return the schema of a parameter model, with its properties."""
+        return self.named[self._name(model)]
+
+    def components(self, operations: Sequence[Operation]) -> dict[str, JsonSchema]:
+        """Return the schemas to publish: all but the parameter models, whose fields stand with their operations."""
+        parameters = {self._name(model) for o in operations for model in (o.query, o.headers) if model}
+        return {name: schema for name, schema in sorted(self.named.items()) if name not in parameters}
+
+    def _name(self, model: type[BaseModel]) -> str:
+        reference: str = self.references[model, "validation"]["$ref"]
+        return reference.rpartition("/")[2]
+
+
+def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
+    """Return the OpenAPI document of operations: the same, in the same order, every time."""
+    schemas = _Schemas.of(operations)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "svc-reservations",
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "contact": {"name": "NovaTrek Platform Team"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
+        "paths": paths,
+        "components": {"schemas": schemas.components(operations)},
+    }
+
+
+def _models(operation: Operation) -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
+    for model in (operation.query, operation.headers, operation.body):
+        if model:
+            yield model, "validation"
+    for answer in operation.answers.values():
+        if answer.model:
+            yield answer.model, "serialization"
+
+
+def _untitled(schema: JsonSchema) -> JsonSchema:
+    return {key: value for key, value in schema.items() if key != "title"}
+
+
+def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    parts = {
+        "operationId": operation.operation_id,
+        "summary": operation.summary,
+        "description": operation.description,
+        "tags": [operation.tag],
+        "parameters": [*_path_parameters(operation.path), *_model_parameters(operation, schemas)],
+        "requestBody": _request_body(operation, schemas),
+        "responses": {str(s): _response(s, a, schemas) for s, a in sorted(operation.answers.items())},
+    }
+    return {name: part for name, part in parts.items() if part}
+
+
+def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"{(\w+)}", path):
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": f"The {name.removesuffix('_id')}'s id.",
+            "schema": {"type": "string", "format": "uuid"},
+        }
+
+
+def _model_parameters(operation: Operation, schemas: _Schemas) -> Iterator[dict[str, Any]]:
+    for place, model in (("query", operation.query), ("header", operation.headers)):
+        if model:
+            fields = schemas.fields(model)
+            required = fields.get("required", ())
+            for name, schema in fields["properties"].items():
+                yield _parameter(place, name, name in required, schema)
+
+
+def _parameter(place: str, name: str, required: bool, schema: JsonSchema) -> dict[str, Any]:
+    plain = _without_null(schema)
+    described = {"description": plain.pop("description")} if "description" in plain else {}
+    return {"name": name, "in": place, "required": required, **described, "schema": plain}
+
+
+def _without_null(schema: JsonSchema) -> JsonSchema:
+    """Return the schema of a parameter, which is left out rather than null."""
+    if "anyOf" not in schema:
+        return dict(schema)
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    choices = [choice for choice in schema["anyOf"] if choice != {"type": "null"}]
+    return {**choices[0], **rest} if len(choices) == 1 else {"anyOf": choices, **rest}
+
+
+def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any] | None:
+    if operation.body is None:
+        return None
+    content: dict[str, Any] = {"schema": schemas.references[operation.body, "validation"]}
+    if operation.body_example is not None:
+        content["example"] = dict(operation.body_example)
+    return {"required": True, "content": {"application/json": content}}
+
+
+def _response(status: int, answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": answer.description or HTTPStatus(status).phrase}
+    if answer.headers:
+        response["headers"] = {name: _header(meaning) for name, meaning in answer.headers.items()}
+    if answer.model:
+        one = schemas.references[answer.model, "serialization"]
+        schema = {"type": "array", "items": one} if answer.many else one
+        response["content"] = {"application/json": {"schema": schema}}
+    return response
+
+
+def _header(meaning: str) -> dict[str, Any]:
+    return {"description": meaning, "schema": {"type": "string"}}

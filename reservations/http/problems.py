@@ -1,0 +1,100 @@
+"""Errors as callers see them: one form for every 4xx and 5xx, one mapping from codes to statuses."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from reservations.http.tracing import trace_of
+from reservations.models.errors import ErrorCode, Rejected
+
+STATUSES: Mapping[ErrorCode, int] = {
+    ErrorCode.VALIDATION_FAILED: 400,
+    ErrorCode.FIELD_NOT_MODIFIABLE: 400,
+    ErrorCode.RESERVATION_NOT_FOUND: 404,
+    ErrorCode.ROUTE_NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.RESERVATION_EXISTS: 409,
+    ErrorCode.REVISION_CONFLICT: 409,
+    ErrorCode.TRANSITION_NOT_ALLOWED: 409,
+    ErrorCode.NOT_MODIFIABLE: 409,
+    ErrorCode.NOT_CANCELLABLE: 409,
+    ErrorCode.PARTY_FULL: 409,
+    ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: 422,
+    ErrorCode.COMMAND_DEAD_LETTERED: 500,
+    ErrorCode.INTERNAL_ERROR: 500,
+    ErrorCode.BROKER_UNAVAILABLE: 503,
+    ErrorCode.DATABASE_UNAVAILABLE: 503,
+}
+RETRY_AFTER_S = 2
+
+
+class Error(BaseModel):
+    """The body of every 4xx and 5xx. Further members, such as `fields` or `current_rev`, depend on the code."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    error: ErrorCode
+    """Machine-readable code."""
+    message: str
+    """What is wrong and what to do about it."""
+    timestamp: AwareDatetime
+    trace_id: str
+    """Names this request in logs and traces."""
+
+
+class ProblemError(Exception):
+    """A request that can't be answered as asked."""
+
+    def __init__(self, rejected: Rejected, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(rejected.code)
+        self.rejected = rejected
+        self.headers = headers or {}
+
+
+def problem(code: ErrorCode, message: str, details: Mapping[str, Any] | None = None) -> ProblemError:
+    """Return the error of a request; one that passes by itself says when to try again."""
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if STATUSES[code] == 503 else {}
+    return ProblemError(Rejected(code, message, details or {}), retry)
+
+
+def respond(request: web.Request, error: ProblemError) -> web.Response:
+    """Return the response of an error."""
+    rejected = error.rejected
+    body = {
+        **rejected.details,
+        "error": rejected.code,
+        "message": rejected.message,
+        "timestamp": datetime.now(UTC),
+        "trace_id": trace_of(request).trace_id,
+    }
+    return web.Response(
+        status=STATUSES[rejected.code],
+        body=orjson.dumps(body),
+        content_type="application/json",
+        headers=error.headers,
+    )
+
+
+def problem_of(error: web.HTTPException) -> ProblemError | None:
+    """Return what the framework's own refusals are in the service's form; None for what is no error."""
+    match error.status:
+        case 404:
+            return problem(ErrorCode.ROUTE_NOT_FOUND, "There is nothing at this address; /docs lists what there is.")
+        case 405:
+            allowed = error.headers.get("Allow", "")
+            refusal = problem(ErrorCode.METHOD_NOT_ALLOWED, f"This address takes {allowed}.")
+            refusal.headers = {"Allow": allowed}
+            return refusal
+        case 413:
+            return problem(ErrorCode.PAYLOAD_TOO_LARGE, "The body is too large; 64 KB is the limit.")
+        case status if 400 <= status < 500:
+            return problem(ErrorCode.VALIDATION_FAILED, error.reason)
+        case status if status >= 500:
+            return problem(ErrorCode.INTERNAL_ERROR, "Something went wrong here; the trace_id names it in the logs.")
+    return None

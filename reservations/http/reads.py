@@ -1,0 +1,211 @@
+"""The reads: straight from Postgres, on the reader's role."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from uuid import UUID
+
+import asyncpg
+import orjson
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, Field, model_validator
+
+from reservations.http.problems import problem
+from reservations.http.requests import Query, ReadHeaders, entity_tag, is_unchanged, path_id, read_headers, read_query
+from reservations.http.writes import RETRY_AFTER_S, not_found
+from reservations.models.errors import ErrorCode
+from reservations.models.fields import MAX_PARTY_SIZE
+from reservations.models.reservation import Reservation, StatusChange
+from reservations.models.results import CommandResult
+from reservations.models.vocabulary import Status
+from reservations.tables import inbox, reservations, search, status_history
+
+if TYPE_CHECKING:
+    from reservations.tables.database import AnyConnection, AnyPool
+
+MAX_PAGE_SIZE = 100
+#: Totals are exact up to here; pages further on are reached by the cursor.
+MAX_COUNTED = 10_000
+ACQUIRE_TIMEOUT_S = 5.0
+
+
+class SearchQuery(Query):
+    """What to search for. Dates are inclusive, on the trip date; the newest reservation comes first."""
+
+    guest_id: UUID | None = None
+    trip_id: UUID | None = None
+    status: Status | None = None
+    start_date: date | None = None
+    end_date: date | None = None
+    confirmation_code: Annotated[str | None, Field(pattern="^[0-9A-HJKMNP-TV-Z]{12}$")] = None
+    party_size: Annotated[int | None, Field(ge=1, le=MAX_PARTY_SIZE)] = None
+    page: Annotated[int, Field(ge=0, le=MAX_COUNTED)] = 0
+    """Page number, from 0."""
+    size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = 20
+    """Reservations on a page."""
+    cursor: UUID | Literal[""] | None = None
+    """Continue after this `next_cursor`, counting nothing; empty for the first page."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.start_date and self.end_date and self.start_date > self.end_date:
+            raise ValueError("start_date lies after end_date")
+        if self.cursor is not None and self.page:
+            raise ValueError("cursor and page can't be given together")
+        if self.page * self.size >= MAX_COUNTED and self.page:
+            raise ValueError(f"page {self.page} lies beyond the first {MAX_COUNTED} reservations; use the cursor")
+        return self
+
+    def filters(self) -> search.Filters:
+        """Return what a reservation must match."""
+        return search.Filters(
+            self.guest_id,
+            self.trip_id,
+            self.status,
+            self.start_date,
+            self.end_date,
+            self.confirmation_code,
+            self.party_size,
+        )
+
+
+class ReservationPage(BaseModel):
+    """A page of reservations, newest first."""
+
+    content: list[Reservation]
+    page: int
+    size: int
+    total_elements: int | None
+    total_pages: int | None
+    total_is_exact: bool | None
+    next_cursor: UUID | None
+
+
+class IncludeQuery(Query):
+    """What to show besides the reservation."""
+
+    include: Literal["status_history"] | None = None
+
+
+class ReservationWithHistory(Reservation):
+    """A reservation, with its status history when that was asked for."""
+
+    status_history: list[StatusChange] | None = None
+
+
+class CommandStatus(BaseModel):
+    """Where a command stands. One that has not been handled yet is PENDING, and so is one that was never sent."""
+
+    command_id: UUID
+    status: Literal["PENDING", "APPLIED", "REJECTED"]
+    result: CommandResult | None = None
+
+
+class Reads:
+    """The handlers that only look."""
+
+    def __init__(self, reader: "AnyPool") -> None:
+        self._reader = reader
+
+    async def find(self, request: web.Request) -> web.Response:
+        """GET /reservations/{reservation_id}."""
+        read_headers(request, ReadHeaders)
+        include = read_query(request, IncludeQuery).include
+        reservation_id = path_id(request, "reservation_id")
+        async with self._connection() as connection:
+            reservation = await _existing(connection, reservation_id)
+            if is_unchanged(request, reservation.rev):
+                return _unchanged(reservation)
+            history = await status_history.of_reservation(connection, reservation_id) if include else None
+        return _json(_shown(reservation, history), {"ETag": entity_tag(reservation.rev)})
+
+    async def participants(self, request: web.Request) -> web.Response:
+        """GET /reservations/{reservation_id}/participants."""
+        read_query(request, Query)
+        async with self._connection() as connection:
+            reservation = await _existing(connection, path_id(request, "reservation_id"))
+        if is_unchanged(request, reservation.rev):
+            return _unchanged(reservation)
+        party = [guest.model_dump(mode="json") for guest in reservation.participants]
+        return _json(orjson.dumps(party), {"ETag": entity_tag(reservation.rev)})
+
+    async def search(self, request: web.Request) -> web.Response:
+        """GET /reservations."""
+        query = read_query(request, SearchQuery)
+        async with self._connection() as connection:
+            found = await search.page(
+                connection,
+                query.filters(),
+                before=query.cursor or None,
+                limit=query.size + 1,
+                offset=query.page * query.size,
+            )
+            total = await self._total(connection, query)
+        return _json(orjson.dumps(_page(query, found, total)))
+
+    async def command(self, request: web.Request) -> web.Response:
+        """GET /commands/{command_id}."""
+        command_id = path_id(request, "command_id")
+        async with self._connection() as connection:
+            outcome = await inbox.outcome_of(connection, command_id)
+        if outcome is None:
+            pending = {"command_id": command_id, "status": "PENDING", "result": None}
+            return _json(orjson.dumps(pending), {"Retry-After": str(RETRY_AFTER_S)})
+        status = orjson.loads(outcome)["outcome"].upper()
+        return _json(orjson.dumps({"command_id": command_id, "status": status, "result": orjson.Fragment(outcome)}))
+
+    async def _total(self, connection: "AnyConnection", query: SearchQuery) -> int | None:
+        if query.cursor is not None:
+            return None
+        return await search.count(connection, query.filters(), at_most=MAX_COUNTED + 1)
+
+    @asynccontextmanager
+    async def _connection(self) -> "AsyncIterator[AnyConnection]":
+        try:
+            async with self._reader.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                yield connection
+        except (OSError, TimeoutError, asyncio.CancelledError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if isinstance(error, asyncio.CancelledError | ValueError):
+                raise
+            structlog.get_logger().warning("database_away", error=type(error).__name__)
+            raise problem(ErrorCode.DATABASE_UNAVAILABLE, "Reads can't be answered now; try again.") from None
+
+
+async def _existing(connection: "AnyConnection", reservation_id: UUID) -> Reservation:
+    reservation = await reservations.find(connection, reservation_id)
+    if reservation is None:
+        raise not_found(reservation_id)
+    return reservation
+
+
+def _shown(reservation: Reservation, history: list[StatusChange] | None) -> bytes:
+    shown = reservation.shown().encode()
+    if history is None:
+        return shown
+    changes = orjson.dumps([change.model_dump(mode="json") for change in history])
+    return shown[:-1] + b',"status_history":' + changes + b"}"
+
+
+def _page(query: SearchQuery, found: list[Reservation], total: int | None) -> dict[str, Any]:
+    content = found[: query.size]
+    counted = None if total is None else min(total, MAX_COUNTED)
+    return {
+        "content": [orjson.Fragment(reservation.shown()) for reservation in content],
+        "page": query.page,
+        "size": query.size,
+        "total_elements": counted,
+        "total_pages": None if counted is None else -(-counted // query.size),
+        "total_is_exact": None if total is None else total <= MAX_COUNTED,
+        "next_cursor": content[-1].reservation_id if len(found) > query.size else None,
+    }
+
+
+def _json(body: bytes, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(body=body, headers=headers, content_type="application/json")
+
+
+def _unchanged(reservation: Reservation) -> web.Response:
+    return web.Response(status=304, headers={"ETag": entity_tag(reservation.rev)})
