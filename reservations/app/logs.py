@@ -12,6 +12,15 @@ SHARED = (
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
+
+
+def _trace(exception: structlog.typing.ExcInfo) -> list[dict[str, object]]:
+    """Return where an exception came from. Its text is left out, as are variables: they may hold personal data."""
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+    return [{"type": stack["exc_type"], "frames": stack["frames"]} for stack in transform(exception)]
+
+
+TRACEBACKS = structlog.processors.ExceptionRenderer(_trace)
 #: They tell of every connection and rebalance step at info.
 TALKATIVE = ("aiokafka", "faust", "mode", "aiohttp.access", "asyncio")
 
@@ -22,7 +31,7 @@ def configure(process: str, level: str) -> None:
     structlog.configure(
         processors=[
             *SHARED,
-            structlog.processors.dict_tracebacks,
+            TRACEBACKS,
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
@@ -40,7 +49,7 @@ def _configure_libraries(minimum: int) -> None:
             foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                TRACEBACKS,
                 structlog.processors.JSONRenderer(serializer=lambda event, **how: _dumps(event, **how).decode()),
             ],
         )

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
 import orjson
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from reservations.http.problems import problem
 from reservations.http.requests import Query, ReadHeaders, entity_tag, is_unchanged, path_id, read_headers, read_query
@@ -49,15 +49,27 @@ class SearchQuery(Query):
     cursor: UUID | Literal[""] | None = None
     """Continue after this `next_cursor`, counting nothing; empty for the first page."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.start_date and self.end_date and self.start_date > self.end_date:
-            raise ValueError("start_date lies after end_date")
-        if self.cursor is not None and self.page:
-            raise ValueError("cursor and page can't be given together")
-        if self.page * self.size >= MAX_COUNTED and self.page:
-            raise ValueError(f"page {self.page} lies beyond the first {MAX_COUNTED} reservations; use the cursor")
-        return self
+    @field_validator("end_date")
+    @classmethod
+    def _ends_after_start(cls, end: date | None, earlier: ValidationInfo) -> date | None:
+        start = earlier.data.get("start_date")
+        if start and end and end < start:
+            raise ValueError("lies before start_date")
+        return end
+
+    @field_validator("size")
+    @classmethod
+    def _is_near(cls, size: int, earlier: ValidationInfo) -> int:
+        if earlier.data.get("page", 0) * size >= MAX_COUNTED:
+            raise ValueError(f"times page goes beyond the first {MAX_COUNTED} reservations; follow next_cursor instead")
+        return size
+
+    @field_validator("cursor")
+    @classmethod
+    def _replaces_page(cls, cursor: UUID | str | None, earlier: ValidationInfo) -> UUID | str | None:
+        if cursor is not None and earlier.data.get("page"):
+            raise ValueError("can't be given together with page")
+        return cursor
 
     def filters(self) -> search.Filters:
         """Return what a reservation must match."""
@@ -199,7 +211,7 @@ def _page(query: SearchQuery, found: list[Reservation], total: int | None) -> di
         "total_elements": counted,
         "total_pages": None if counted is None else -(-counted // query.size),
         "total_is_exact": None if total is None else total <= MAX_COUNTED,
-        "next_cursor": content[-1].reservation_id if len(found) > query.size else None,
+        "next_cursor": str(content[-1].reservation_id) if len(found) > query.size else None,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 
 from reservations.models.fields import (
     MAX_PARTY_SIZE,
@@ -63,11 +63,13 @@ class NewReservation(Message):
     awaiting_payment: bool = False
     """Start PENDING, until the payment arrives, instead of CONFIRMED."""
 
-    @model_validator(mode="after")
-    def _party_holds_its_participants(self) -> "NewReservation":
-        if self.party_size is not None and self.party_size < len(self.participants):
-            raise ValueError(f"party_size is {self.party_size}, but {len(self.participants)} participants are named")
-        return self
+    @field_validator("party_size")
+    @classmethod
+    def _holds_the_participants(cls, party_size: int | None, earlier: ValidationInfo) -> int | None:
+        named = len(earlier.data.get("participants", ()))
+        if party_size is not None and party_size < named:
+            raise ValueError(f"can't be less than the {named} participants named")
+        return party_size
 
 
 class ReservationChanges(BaseModel):
@@ -92,7 +94,7 @@ class ReservationChanges(BaseModel):
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given, with their values."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        return {name: getattr(self, name) for name in ReservationChanges.model_fields if name in self.model_fields_set}
 
 
 class Cancellation(Message):

@@ -64,12 +64,15 @@ _MESSAGES = {
 def unreadable(error: ValidationError, *, below: int = 0) -> Rejected:
     """Return the refusal of what does not fit its model, naming each field from that depth on, and no value."""
     problems = error.errors(include_url=False, include_input=False)[:MAX_FIELDS_NAMED]
-    fields = [
-        {"field": _path(problem, below), "message": _MESSAGES.get(problem["type"], problem["msg"])}
-        for problem in problems
-    ]
+    fields = [{"field": _path(problem, below), "message": _message(problem)} for problem in problems]
     message = "; ".join(f"{field['field']}: {field['message']}" for field in fields)
     return Rejected(ErrorCode.VALIDATION_FAILED, message, {"fields": fields})
+
+
+def _message(problem: ErrorDetails) -> str:
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    return _MESSAGES.get(problem["type"], problem["msg"])
 
 
 def _path(problem: ErrorDetails, below: int) -> str:
