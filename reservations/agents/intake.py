@@ -164,6 +164,10 @@ def assigned(app: faust.App) -> frozenset[TP]:
 
 
 def lag(app: faust.App) -> dict[TP, int]:
-    """Return, without I/O, how many messages of each assigned partition are not committed, as of the last fetch."""
+    """Return, without I/O, how many messages of each assigned partition are not committed.
+
+    It lacks partitions not fetched from yet, and what arrived since the last fetch: a lane whose buffer is full does
+    not fetch. It is 0 only when everything known is committed.
+    """
     lags: dict[TP, int] = app.consumer.lag()
     return lags

@@ -71,10 +71,20 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
+class _Yaml(yaml.SafeDumper):
+    """YAML as people write it: text of several lines as a block, and no part as an alias of another."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+    def represent_scalar(self, tag: str, value: Any, style: str | None = None) -> yaml.ScalarNode:
+        return super().represent_scalar(tag, value, "|" if "\n" in value else style)
+
+
 def _yaml(document: Mapping[str, Any]) -> bytes:
-    # Parsed afresh, no two parts are the same object, so none becomes an alias.
-    fresh = orjson.loads(orjson.dumps(document))
-    return yaml.safe_dump(fresh, sort_keys=False, allow_unicode=True, width=120, encoding="utf-8")
+    plain = orjson.loads(orjson.dumps(document))
+    text: bytes = yaml.dump(plain, Dumper=_Yaml, sort_keys=False, allow_unicode=True, width=120, encoding="utf-8")
+    return text
 
 
 def _asset(path: str, content_type: str) -> _Page:

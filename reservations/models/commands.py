@@ -85,7 +85,7 @@ class ReservationChanges(BaseModel):
     special_requirements: SpecialRequirements | None = None
     emergency_contact: EmergencyContact | None = None
 
-    @field_validator("trip_date", "party_size", "total_amount", mode="before")
+    @field_validator("trip_date", "party_size", "total_amount")
     @classmethod
     def _cannot_be_cleared(cls, value: Any) -> Any:
         if value is None:

@@ -1,0 +1,65 @@
+"""What tests stand on: servers for the whole run, databases and topics of their own, the service as processes."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.servers import Servers
+from tests.servers import servers as running_servers
+from tests.service import Service, a_service
+
+pytest_plugins = ["tests.databases"]
+
+_DESCRIPTION = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """Give the Postgres and the broker of this run."""
+    with running_servers(tmp_path_factory.mktemp("servers")) as found:
+        request.config.stash[_DESCRIPTION] = found.description
+        yield found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which servers the tests ran against."""
+    if _DESCRIPTION in config.stash:
+        terminalreporter.write_line(f"Ran against {config.stash[_DESCRIPTION]}")
+
+
+@pytest.fixture(scope="session")
+async def service(
+    servers: Servers, session_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
+    """Give a running service that tests share; each works on reservations of its own."""
+    folder = tmp_path_factory.mktemp("service")
+    async with a_service(session_database, servers.kafka_bootstrap_servers, prefix(), folder, quirks(servers)) as made:
+        worker, gateway = made.launch("worker"), made.launch("gateway")
+        await made.ready(worker)
+        await made.ready(gateway)
+        yield made
+
+
+@pytest.fixture
+async def own_service(servers: Servers, database: str, tmp_path: Path) -> AsyncIterator[Service]:
+    """Give a service of the test's own, of which nothing runs yet."""
+    async with a_service(database, servers.kafka_bootstrap_servers, prefix(), tmp_path, quirks(servers)) as made:
+        yield made
+
+
+@pytest.fixture
+def gateway_url(service: Service) -> str:
+    """Give the address of a running gateway."""
+    return service.gateway_url
+
+
+def prefix() -> str:
+    """Return a topic prefix that nothing else has."""
+    return f"t{uuid4().hex[:8]}."
+
+
+def quirks(servers: Servers) -> dict[str, str]:
+    """Return the settings that the broker asks for."""
+    return {"KAFKA_ENABLE_IDEMPOTENCE": str(servers.kafka_idempotence).lower()}

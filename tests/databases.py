@@ -1,0 +1,88 @@
+"""Databases for tests: `database` is migrated, `empty_database` is not, `catalog` is migrated and only read."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from reservations.migrations.runner import migrate
+from tests.servers import Servers
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+def beside(database_url: str, name: str, user: str | None = None) -> str:
+    """Return the address of another database of the same server, for another user if one is named."""
+    parts = urlsplit(database_url)
+    netloc = parts.netloc if user is None else f"{user}@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{name}"))
+
+
+async def execute(database_url: str, statement: str) -> None:
+    """Run a statement on a connection of its own."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def scratch_database(servers: Servers, template: str = "template1") -> AsyncIterator[str]:
+    """Copy a database from a template, give its address, and drop it."""
+    name = f"test_{uuid4().hex[:12]}"
+    await execute(servers.database_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield beside(servers.database_url, name)
+    finally:
+        await execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+async def template(servers: Servers) -> AsyncIterator[str]:
+    """Migrate a database once, for the tests' databases to be copied from; give its name."""
+    async with scratch_database(servers) as address:
+        await migrate(address)
+        yield urlsplit(address).path[1:]
+
+
+@pytest.fixture
+async def database(servers: Servers, template: str) -> AsyncIterator[str]:
+    """Give the address of a migrated database of the test's own."""
+    async with scratch_database(servers, template) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+async def session_database(servers: Servers, template: str) -> AsyncIterator[str]:
+    """Give the address of a migrated database that the tests of the shared service use."""
+    async with scratch_database(servers, template) as address:
+        yield address
+
+
+@pytest.fixture
+async def empty_database(servers: Servers) -> AsyncIterator[str]:
+    """Give the address of an empty database of the test's own."""
+    async with scratch_database(servers) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+async def catalog(servers: Servers, template: str) -> AsyncIterator[Connection]:
+    """Give a connection to a migrated database that a module's tests share: they only read."""
+    async with scratch_database(servers, template) as address:
+        connection = await asyncpg.connect(address, server_settings={"default_transaction_read_only": "on"})
+        yield connection
+        await connection.close()
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncIterator[Connection]:
+    """Give a connection to the test's migrated database, as its owner."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()

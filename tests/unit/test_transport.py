@@ -1,0 +1,100 @@
+"""What the consumer commits, polls and refuses, without a broker."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from reservations.agents.intake import make_app
+from reservations.agents.transport import MAX_BUFFERED, BatchConsumer, LogWentBackError
+
+PARTITION = TP("topic", 0)
+
+
+@pytest.fixture
+async def consumer() -> AsyncIterator[BatchConsumer]:
+    app = make_app("group", bootstrap_servers="127.0.0.1:1")
+    app.topics._acking_topics.add("topic")
+    yield app.consumer
+    app.consumer._thread.thread_loop.close()
+
+
+def deliver(consumer: BatchConsumer, *offsets: int) -> list[ConsumerMessage]:
+    messages = [ConsumerMessage("topic", 0, offset, 0.0, 0, None, None, b"", None) for offset in offsets]
+    for message in messages:
+        consumer._note_delivery(PARTITION, message.offset)
+        message.incref()
+        message.tracked = True
+    return messages
+
+
+def acknowledge(consumer: BatchConsumer, *messages: ConsumerMessage) -> None:
+    for message in messages:
+        message.ack(consumer)
+
+
+async def test_it_commits_up_to_the_first_message_that_is_not_acknowledged(consumer: BatchConsumer) -> None:
+    messages = deliver(consumer, *range(10))
+    acknowledge(consumer, *messages[:4], *messages[5:])
+    assert consumer._new_offset(PARTITION) == 4
+    assert consumer._new_offset(PARTITION) is None
+    acknowledge(consumer, messages[4])
+    assert consumer._new_offset(PARTITION) == 10
+
+
+@pytest.mark.parametrize("committed", [None, 0, 7])
+async def test_it_never_commits_past_one_missing_acknowledgement(
+    consumer: BatchConsumer, committed: int | None
+) -> None:
+    consumer._committed_offset[PARTITION] = committed
+    first, second = deliver(consumer, 7, 8)
+    acknowledge(consumer, second)
+    assert consumer._new_offset(PARTITION) is None
+    acknowledge(consumer, first)
+    assert consumer._new_offset(PARTITION) == 9
+
+
+async def test_it_commits_over_offsets_that_kafka_leaves_out(consumer: BatchConsumer) -> None:
+    acknowledge(consumer, *deliver(consumer, 3, 4, 6, 900))
+    assert consumer._new_offset(PARTITION) == 901
+
+
+async def test_it_commits_nothing_for_a_message_no_agent_got(consumer: BatchConsumer) -> None:
+    (message,) = deliver(consumer, 0)
+    message.tracked = False
+    acknowledge(consumer, message)
+    assert consumer._new_offset(PARTITION) is None
+
+
+@pytest.mark.parametrize("offset", [10, 0])
+async def test_an_offset_delivered_again_is_an_error(consumer: BatchConsumer, offset: int) -> None:
+    deliver(consumer, 9, 10)
+    with pytest.raises(LogWentBackError, match=f"from offset 10 to {offset}"):
+        deliver(consumer, offset)
+
+
+async def test_a_log_that_ends_before_the_committed_offset_is_read_from_where_it_is(consumer: BatchConsumer) -> None:
+    consumer._read_offset[PARTITION] = consumer._committed_offset[PARTITION] = 1000
+    acknowledge(consumer, *deliver(consumer, 0, 1))
+    assert consumer._filter_committable_offsets([PARTITION]) == {PARTITION: 2}
+
+
+async def test_only_topics_with_room_are_polled(consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    polled: list[tuple[set[TP], float]] = []
+
+    async def getmany(partitions: set[TP], timeout: float) -> dict[TP, list[object]]:  # noqa: ASYNC109
+        polled.append((partitions, timeout))
+        return {}
+
+    full, free = TP("full", 0), TP("free", 3)
+    for tp, size in ((full, MAX_BUFFERED), (free, MAX_BUFFERED - 1)):
+        channel = consumer.app.topic(tp.topic).clone(is_iterator=True)
+        for _ in range(size):
+            channel.queue.force_put_nowait(None)
+        consumer.app.topics._topic_name_index[tp.topic].add(channel)
+    monkeypatch.setattr(consumer._thread, "getmany", getmany)
+    await consumer._getmany({full, free}, 1.0)
+    await consumer._getmany({full}, 1.0)
+    await consumer._getmany({free}, 1.0)
+    assert polled == [({free}, 0.02), ({free}, 1.0)]
