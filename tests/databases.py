@@ -75,7 +75,9 @@ async def empty_database(servers: Servers) -> AsyncIterator[str]:
 async def catalog(servers: Servers, template: str) -> AsyncIterator[Connection]:
     """Give a connection to a migrated database that a module's tests share: they only read."""
     async with scratch_database(servers, template) as address:
-        connection = await asyncpg.connect(address, server_settings={"default_transaction_read_only": "on"})
+        # No search path: names are shown in full, whatever the user is called.
+        settings = {"default_transaction_read_only": "on", "search_path": ""}
+        connection = await asyncpg.connect(address, server_settings=settings)
         yield connection
         await connection.close()
 

@@ -80,14 +80,20 @@ async def _stop(app: faust.App, deadline_s: float) -> bool:
     if not done:
         log.error("not stopped after %s s: what is in work is abandoned, unacknowledged", deadline_s)
         return False
-    if error := stop.exception():
+    error = _error_of(stop)
+    if error is not None:
         log.error("stopping failed", exc_info=error)
     return error is None
 
 
+def _error_of(ended: "asyncio.Future[None]") -> BaseException | None:
+    """Return why it failed; after a crash `app.stop()` ends cancelled, which must not cancel its caller."""
+    return asyncio.CancelledError() if ended.cancelled() else ended.exception()
+
+
 def _failed(app: faust.App, fatal: "asyncio.Future[None]") -> bool:
     """Log why the process ends, if not because it was told to."""
-    error = fatal.exception() if fatal.done() else app.crash_reason if app._crashed.is_set() else None
+    error = _error_of(fatal) if fatal.done() else app.crash_reason if app._crashed.is_set() else None
     if error is not None:
         log.critical("the worker failed", exc_info=error)
     return error is not None

@@ -14,10 +14,10 @@ SHARED = (
 )
 
 
-def _trace(exception: structlog.typing.ExcInfo) -> list[dict[str, object]]:
+def _trace(exc_info: structlog.typing.ExcInfo) -> list[dict[str, object]]:
     """Return where an exception came from. Its text is left out, as are variables: they may hold personal data."""
     transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
-    return [{"type": stack["exc_type"], "frames": stack["frames"]} for stack in transform(exception)]
+    return [{"type": stack["exc_type"], "frames": stack["frames"]} for stack in transform(exc_info)]
 
 
 TRACEBACKS = structlog.processors.ExceptionRenderer(_trace)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from reservations.models.identifiers import confirmation_code, unix_ms, uuid7
-from tests.integration.postgres_server import Connection
+from tests.databases import Connection
 
 
 def reservation_row(made_at: datetime, **changes: Any) -> dict[str, Any]:

@@ -2,20 +2,32 @@
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from reservations.app.stack.home import Home
 from reservations.migrations.runner import FOLDER, MigrationError, current_version, latest_version, migrate
-from tests.integration.postgres_server import Connection, PostgresServer
-
-pytest_plugins = ["tests.integration.postgres_fixture"]
+from tests.databases import Connection, beside, execute
+from tests.servers import Servers, embedded_postgres
 
 ROLES = ("reservations_reader", "reservations_writer")
+SCHEMA = """
+SELECT format('%s: %s %s %s %s', c.oid::regclass, attname, format_type(atttypid, atttypmod), attnotnull,
+              pg_get_expr(adbin, adrelid)) AS line
+FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
+WHERE relnamespace = 'reservations'::regnamespace
+UNION ALL SELECT format('%s: %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+FROM pg_constraint WHERE connamespace = 'reservations'::regnamespace
+UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'reservations'
+UNION ALL SELECT pg_get_functiondef(oid) || proacl::text FROM pg_proc WHERE pronamespace = 'reservations'::regnamespace
+UNION ALL SELECT format('%s: %s %s', oid::regclass, pg_get_expr(relpartbound, oid), relacl)
+FROM pg_class WHERE relnamespace = 'reservations'::regnamespace
+ORDER BY line"""
 NAMES = sorted(path.stem for path in FOLDER.glob("*.sql"))
 
 
@@ -36,17 +48,11 @@ async def empty(empty_database: str) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def modest_user(postgres: PostgresServer, template: str) -> AsyncIterator[str]:
-    """Yield a user that is no superuser, in a cluster that does not know the service's roles for now."""
-    assert template, "migrating it has made the roles"
-    for role in ROLES:
-        await postgres.execute(f"ALTER ROLE {role} RENAME TO {role}_of_others")
-    await postgres.execute("CREATE ROLE modest LOGIN CREATEROLE")
-    yield "modest"
-    for role in ROLES:
-        await postgres.execute(f"DROP ROLE IF EXISTS {role}")
-        await postgres.execute(f"ALTER ROLE {role}_of_others RENAME TO {role}")
-    await postgres.execute("DROP ROLE modest")
+async def new_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Yield the address of a server of the test's own, which does not know the service's roles, for no superuser."""
+    with embedded_postgres(Home(tmp_path_factory.mktemp("cluster"))) as server:
+        await execute(server.address, "CREATE ROLE modest LOGIN CREATEROLE CREATEDB PASSWORD 'modest'")
+        yield beside(server.address, "postgres", user="modest:modest")
 
 
 def add(folder: Path, sql: str) -> None:
@@ -54,11 +60,19 @@ def add(folder: Path, sql: str) -> None:
     (folder / f"{len(NAMES) + 1:04}_next.sql").write_text(sql)
 
 
-def dump(postgres: PostgresServer, dsn: str) -> list[str]:
-    """Return the lines of a database's schema, without those that differ each time."""
-    command: list[str | Path] = [postgres.programs / "pg_dump", "--schema-only", dsn]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [line for line in text.splitlines() if not line.startswith("\\")]
+async def dump(address: str) -> list[str]:
+    """Return a database's schema: every column, constraint, index, function and right of it."""
+    connection = await asyncpg.connect(address)
+    try:
+        return [row["line"] for row in await connection.fetch(SCHEMA)]
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def catalog_lines(servers: Servers, template: str) -> list[str]:
+    """Return the schema of a database that was migrated in one go."""
+    return await dump(beside(servers.database_url, template))
 
 
 async def test_an_empty_database_gets_every_migration_in_order(empty_database: str, empty: Connection) -> None:
@@ -69,18 +83,16 @@ async def test_an_empty_database_gets_every_migration_in_order(empty_database: s
     assert told == [f"applying migration {name}" for name in NAMES]
 
 
-async def test_a_migrated_database_is_left_as_it_is(
-    postgres: PostgresServer, database: str, connection: Connection
-) -> None:
+async def test_a_migrated_database_is_left_as_it_is(database: str, connection: Connection) -> None:
     record = "SELECT * FROM reservations.schema_migrations"
-    before = dump(postgres, database), await connection.fetch(record)
+    before = await dump(database), await connection.fetch(record)
     assert await migrate(database) == []
-    assert (dump(postgres, database), await connection.fetch(record)) == before
+    assert (await dump(database), await connection.fetch(record)) == before
 
 
 @pytest.mark.parametrize("version", range(len(NAMES)))
 async def test_every_earlier_version_grows_into_the_same_schema(
-    postgres: PostgresServer, template: str, empty_database: str, folder: Path, version: int
+    catalog_lines: list[str], empty_database: str, folder: Path, version: int
 ) -> None:
     for name in NAMES[version:]:
         (folder / f"{name}.sql").unlink()
@@ -88,7 +100,7 @@ async def test_every_earlier_version_grows_into_the_same_schema(
     with pytest.raises(MigrationError, match="_stop failed and left nothing behind: division by zero"):
         await migrate(empty_database, folder=folder)
     assert await migrate(empty_database) == NAMES[version:]
-    assert dump(postgres, empty_database) == dump(postgres, postgres.dsn(template))
+    assert await dump(empty_database) == catalog_lines
 
 
 async def test_of_two_processes_one_migrates_and_both_succeed(empty_database: str) -> None:
@@ -96,15 +108,13 @@ async def test_of_two_processes_one_migrates_and_both_succeed(empty_database: st
     assert sorted(results) == [[], NAMES]
 
 
-async def test_databases_of_one_cluster_are_migrated_at_once_while_its_roles_are_new(
-    postgres: PostgresServer, modest_user: str
-) -> None:
-    async with AsyncExitStack() as stack:
-        copies = [postgres.scratch_database(f"together_{number}", owner=modest_user) for number in range(3)]
-        addresses = [await stack.enter_async_context(copy) for copy in copies]
-        assert await asyncio.gather(*map(migrate, addresses)) == [NAMES] * len(addresses)
-        for role in ROLES:
-            await (await asyncpg.connect(addresses[0], server_settings={"role": role})).close()
+async def test_databases_of_one_cluster_are_migrated_at_once_while_its_roles_are_new(new_cluster: str) -> None:
+    addresses = [beside(new_cluster, f"together_{number}") for number in range(3)]
+    for address in addresses:
+        await execute(new_cluster, f"CREATE DATABASE {urlsplit(address).path[1:]}")
+    assert await asyncio.gather(*map(migrate, addresses)) == [NAMES] * len(addresses)
+    for role in ROLES:
+        await (await asyncpg.connect(addresses[0], server_settings={"role": role})).close()
 
 
 async def test_waiting_for_another_process_is_told_and_ends(empty_database: str, empty: Connection) -> None:

@@ -12,10 +12,8 @@ import pytest
 
 from reservations.models.identifiers import confirmation_code, kin_of, kin_range, time_of, unix_ms, uuid7
 from reservations.tables.partitions import ensure_months, month_after, months, months_ahead
-from tests.integration.postgres_server import Connection
+from tests.databases import Connection
 from tests.integration.reservation_rows import insert, insert_reservation, reservation_row
-
-pytest_plugins = ["tests.integration.postgres_fixture"]
 
 MILLISECOND = timedelta(milliseconds=1)
 BOUNDARIES = [

@@ -8,11 +8,8 @@ import asyncpg
 import pytest
 
 from reservations.models.identifiers import kin_of
-from tests.integration.postgres_server import Connection
+from tests.databases import Connection
 from tests.integration.reservation_rows import insert, reservation_row
-
-pytest_plugins = ["tests.integration.postgres_fixture"]
-
 
 PARTITIONED = {"reservations": "reservation_id", "participants": "participant_id", "status_history": "history_id"}
 TABLES = (*PARTITIONED, "inbox", "trip_slots")
