@@ -7,7 +7,8 @@ from itertools import chain
 from uuid import UUID
 
 from reservations.agents.batch import Outcome
-from reservations.agents.decoding import Delivery, Unreadable, decode
+from reservations.agents.decoding import Unreadable, decode
+from reservations.agents.intake import Delivery
 from reservations.agents.publications import Publication, dead_letter, event, result, result_aside
 from reservations.agents.publisher import Publisher
 from reservations.agents.survival import Patience, Poisoned, Survivor, kafka_is_away

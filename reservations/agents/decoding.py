@@ -1,29 +1,16 @@
 """Bytes to commands: what can't be understood becomes a dead letter."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
 import orjson
 from pydantic import ValidationError
 
+from reservations.agents.intake import Delivery
 from reservations.models.commands import COMMANDS, Command
 from reservations.models.errors import ErrorCode, Rejected, unreadable
 
 MAX_COMMAND_BYTES = 256 * 1024
-
-
-class Delivery(Protocol):
-    """A message as the broker delivered it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: float
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ MAX_POLL_RECORDS = 500
 FOREVER_S = 7 * 24 * 3600.0
 
 
-class IncomingMessage(Protocol):
+class Delivery(Protocol):
     """A message as the broker keeps it; `timestamp` in seconds since 1970, `tp` = (topic, partition)."""
 
     topic: str
@@ -31,7 +31,7 @@ class IncomingMessage(Protocol):
     value: bytes | None
 
 
-Apply = Callable[[Sequence[IncomingMessage]], Awaitable[None]]
+Apply = Callable[[Sequence[Delivery]], Awaitable[None]]
 
 
 class IntakeApp(faust.App):

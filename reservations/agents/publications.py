@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reservations.agents.batch import Outcome
-from reservations.agents.decoding import Delivery
+from reservations.agents.intake import Delivery
 from reservations.models.errors import Rejected
 from reservations.models.events import Announcement
 from reservations.models.results import CommandResult

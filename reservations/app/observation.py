@@ -7,8 +7,9 @@ import structlog
 
 from reservations.agents.batch import Outcome
 from reservations.agents.commands import Verdict
-from reservations.agents.decoding import Delivery, Unreadable
+from reservations.agents.decoding import Unreadable
 from reservations.agents.engine import Applies
+from reservations.agents.intake import Delivery
 from reservations.agents.publications import trace_of
 from reservations.agents.survival import Poisoned
 from reservations.app.metrics import WorkerMetrics

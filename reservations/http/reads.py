@@ -36,12 +36,19 @@ class SearchQuery(Query):
     """What to search for. Dates are inclusive, on the trip date; the newest reservation comes first."""
 
     guest_id: UUID | None = None
+    """Who booked."""
     trip_id: UUID | None = None
+    """The trip."""
     status: Status | None = None
+    """The status it is in."""
     start_date: date | None = None
+    """First trip date."""
     end_date: date | None = None
+    """Last trip date, inclusive."""
     confirmation_code: Annotated[str | None, Field(pattern="^[0-9A-HJKMNP-TV-Z]{12}$")] = None
+    """The code the guest was given."""
     party_size: Annotated[int | None, Field(ge=1, le=MAX_PARTY_SIZE)] = None
+    """Seats booked."""
     page: Annotated[int, Field(ge=0, le=MAX_COUNTED)] = 0
     """Page number, from 0."""
     size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = 20

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from reservations.http.desk import CommandDesk
 from reservations.http.problems import ProblemError, problem
@@ -52,8 +52,6 @@ RETRY_AFTER_S = 1
 
 class ReservationPatch(ReservationChanges):
     """What is to be changed, and the revision that the change is based on."""
-
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True, validate_by_name=True, validate_by_alias=True)
 
     rev: BodyRev = None
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from reservations.models.fields import (
     MAX_PARTY_SIZE,
@@ -23,16 +24,16 @@ from reservations.models.fields import (
 )
 from reservations.models.vocabulary import BookingSource, CancellationReason, Role, Status
 
-GearPackageId = Annotated[NonEmptyText, Field(max_length=64)]
-SpecialRequirements = Annotated[Text, Field(max_length=500)]
+GearPackageId = Annotated[NonEmptyText, Field(max_length=64, examples=["alpine-2"])]
+SpecialRequirements = Annotated[Text, Field(max_length=500, examples=["Vegan meals"])]
 
 
 class EmergencyContact(Message):
     """Whom to call."""
 
-    name: Annotated[NonEmptyText, Field(max_length=200)]
-    phone: Annotated[NonEmptyText, Field(max_length=40)]
-    relationship: Annotated[Text, Field(max_length=100)] | None = None
+    name: Annotated[NonEmptyText, Field(max_length=200, examples=["Sam Rivera"])]
+    phone: Annotated[NonEmptyText, Field(max_length=40, examples=["+1 555 0100"])]
+    relationship: Annotated[Text, Field(max_length=100, examples=["sister"])] | None = None
 
 
 class NewParticipant(Message):
@@ -59,7 +60,7 @@ class NewReservation(Message):
     gear_package_id: GearPackageId | None = None
     special_requirements: SpecialRequirements | None = None
     emergency_contact: EmergencyContact | None = None
-    promo_code: Annotated[Text, Field(max_length=50)] | None = None
+    promo_code: Annotated[Text, Field(max_length=50, examples=["SPRING"])] | None = None
     awaiting_payment: bool = False
     """Start PENDING, until the payment arrives, instead of CONFIRMED."""
 
@@ -76,11 +77,13 @@ class ReservationChanges(BaseModel):
     """What may be modified. A field that is absent stays as it is; null clears an optional one."""
 
     # What is not modifiable is kept, so that the decision can name it.
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    model_config = ConfigDict(
+        strict=True, extra="allow", frozen=True, json_schema_extra={"additionalProperties": False}
+    )
 
-    trip_date: TripDate | None = None
-    party_size: PartySize | None = None
-    total_amount: Amount | None = None
+    trip_date: TripDate | SkipJsonSchema[None] = None
+    party_size: PartySize | SkipJsonSchema[None] = None
+    total_amount: Amount | SkipJsonSchema[None] = None
     gear_package_id: GearPackageId | None = None
     special_requirements: SpecialRequirements | None = None
     emergency_contact: EmergencyContact | None = None

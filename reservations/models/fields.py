@@ -45,7 +45,16 @@ Amount = Annotated[
     Field(ge=0, max_digits=10, decimal_places=2, strict=False),
     # Ten digits fit a double's fifteen, so the shortest form of the number is exact to the cent.
     PlainSerializer(float, return_type=float, when_used="json"),
-    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 99_999_999.99, "multipleOf": 0.01, "examples": [398.0]}),
+    # No multipleOf: validators divide in binary and would refuse 0.07.
+    WithJsonSchema(
+        {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 99_999_999.99,
+            "description": "Money, at most two decimals.",
+            "examples": [398.0],
+        }
+    ),
 ]
 Rev = Annotated[
     int,

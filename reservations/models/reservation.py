@@ -21,6 +21,7 @@ class View(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
         use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
     )
 
 
@@ -59,7 +60,7 @@ class Reservation(ReservationDetails):
     reservation_id: UUID
     guest_id: UUID
     trip_id: UUID
-    confirmation_code: Annotated[str, Field(min_length=12, max_length=12)]
+    confirmation_code: Annotated[str, Field(min_length=12, max_length=12, examples=["A2PRKV9SCEW7"])]
     status: Status
     trip_date: date
     party_size: PartySize
