@@ -6,17 +6,19 @@ from datetime import UTC, datetime
 from itertools import chain
 from uuid import UUID
 
-from reservations.agents.batch import Outcome
-from reservations.agents.decoding import Unreadable, decode
+from reservations.agents.decoding import Unreadable
 from reservations.agents.intake import Delivery
-from reservations.agents.publications import Publication, dead_letter, event, result, result_aside
+from reservations.agents.publications import Publication, dead_letter, event, payment_dead_letter, result_aside, results
 from reservations.agents.publisher import Publisher
 from reservations.agents.survival import Patience, Poisoned, Survivor, kafka_is_away
-from reservations.models.commands import Command
+from reservations.models.commands import AnyCommand, RecordPayment
 from reservations.models.errors import ErrorCode, Rejected
+from reservations.models.payments import needs_a_person
 from reservations.models.results import set_aside
+from reservations.models.worksheet import Outcome
 
 Verdict = Outcome | Poisoned | Unreadable
+Decode = Callable[[Delivery], AnyCommand | Unreadable]
 
 
 class CommandAgent:
@@ -24,11 +26,13 @@ class CommandAgent:
 
     def __init__(
         self,
+        decode: Decode,
         survivor: Survivor,
         publisher: Publisher,
         patience: Patience,
         on_verdict: Callable[[Delivery, Verdict], None],
     ) -> None:
+        self._decode = decode
         self._survivor = survivor
         self._publisher = publisher
         self._patience = patience
@@ -39,14 +43,14 @@ class CommandAgent:
 
         When this returns, every delivery may be acknowledged; when it raises, none.
         """
-        verdicts = await self._judge([decode(delivery) for delivery in deliveries])
+        verdicts = await self._judge([self._decode(delivery) for delivery in deliveries])
         told = list(zip(deliveries, verdicts, strict=True))
         publications = list(tell(told))
         await self._patience.insist("Kafka", lambda: self._publisher.publish(publications), kafka_is_away)
         for delivery, verdict in told:
             self._on_verdict(delivery, verdict)
 
-    async def _judge(self, read: Sequence[Command | Unreadable]) -> list[Verdict]:
+    async def _judge(self, read: Sequence[AnyCommand | Unreadable]) -> list[Verdict]:
         commands = [command for command in read if not isinstance(command, Unreadable)]
         outcomes = iter(await self._survivor.apply(commands) if commands else ())
         return [each if isinstance(each, Unreadable) else next(outcomes) for each in read]
@@ -63,9 +67,31 @@ def _tell(cause: Delivery, verdict: Verdict, waves: Counter[UUID | None]) -> lis
         return _tell_unreadable(cause, verdict)
     if isinstance(verdict, Poisoned):
         return _tell_poisoned(cause, verdict)
-    wave = waves[verdict.reservation_id]
-    waves[verdict.reservation_id] += bool(verdict.announcements)
-    return [*(event(cause, each, wave) for each in verdict.announcements), result(cause, verdict, wave)]
+    first = waves[verdict.reservation_id]
+    waves[verdict.reservation_id] += len(verdict.announcements)
+    events = [event(cause, each, wave) for wave, each in enumerate(verdict.announcements, start=first)]
+    return [*events, *results(cause, verdict, first), *_tell_a_person(cause, verdict)]
+
+
+def _tell_a_person(cause: Delivery, outcome: Outcome) -> list[Publication]:
+    """Return dead letters for the refused payments that somebody must look at."""
+    now = datetime.now(UTC)
+    letters = [
+        payment_dead_letter(each.command, _reason(each), now)
+        for each in outcome.released
+        if isinstance(each.command, RecordPayment) and _matters(each)
+    ]
+    return [dead_letter(cause, _reason(outcome), now), *letters] if _matters(outcome) else letters
+
+
+def _reason(outcome: Outcome) -> Rejected:
+    code = outcome.code or ErrorCode.INTERNAL_ERROR
+    return Rejected(code, "The payment was refused; the result of its event_id says why.")
+
+
+def _matters(outcome: Outcome) -> bool:
+    command, code = outcome.command, outcome.code
+    return isinstance(command, RecordPayment) and code is not None and needs_a_person(command, code)
 
 
 def _tell_unreadable(cause: Delivery, unreadable: Unreadable) -> list[Publication]:

@@ -1,16 +1,21 @@
 """Bytes to commands: what can't be understood becomes a dead letter."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
 from pydantic import ValidationError
 
 from reservations.agents.intake import Delivery
-from reservations.models.commands import COMMANDS, Command
+from reservations.models.commands import COMMANDS, Command, RecordPayment
 from reservations.models.errors import ErrorCode, Rejected, unreadable
+from reservations.models.payments import PaymentProcessed
 
 MAX_COMMAND_BYTES = 256 * 1024
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +26,36 @@ class Unreadable:
     command_id: UUID | None = None
 
 
-def decode(delivery: Delivery) -> Command | Unreadable:
+def decode_command(delivery: Delivery) -> Command | Unreadable:
     """Return the command in a message, or why there is none."""
+    # The first part of a field's place is the type of the command.
+    return _decode(delivery, COMMANDS.validate_json, id_field="command_id", below=1)
+
+
+def decode_payment(delivery: Delivery) -> RecordPayment | Unreadable:
+    """Return the command that an event of svc-payments amounts to, or why there is none."""
+    event = _decode(delivery, PaymentProcessed.model_validate_json, id_field="event_id", below=0)
+    return event if isinstance(event, Unreadable) else event.command()
+
+
+def _decode(delivery: Delivery, read: Callable[[bytes], T], *, id_field: str, below: int) -> T | Unreadable:
     value = delivery.value
     if value is None:
-        return _unreadable("is empty: a command can't be a tombstone")
+        return _unreadable("is empty: a tombstone asks for nothing")
     if len(value) > MAX_COMMAND_BYTES:
-        return _unreadable(f"has {len(value)} bytes; a command may have {MAX_COMMAND_BYTES}")
+        return _unreadable(f"has {len(value)} bytes; {MAX_COMMAND_BYTES} are the limit")
     try:
-        return COMMANDS.validate_json(value)
+        return read(value)
     except ValidationError as error:
-        # The first part of a field's place is the type of the command.
-        return Unreadable(unreadable(error, below=1), _command_id(value))
+        return Unreadable(unreadable(error, below=below), _id(value, id_field))
 
 
 def _unreadable(why: str) -> Unreadable:
     return Unreadable(Rejected(ErrorCode.VALIDATION_FAILED, f"The message {why}."))
 
 
-def _command_id(value: bytes) -> UUID | None:
+def _id(value: bytes, field: str) -> UUID | None:
     try:
-        return UUID(orjson.loads(value)["command_id"])
+        return UUID(orjson.loads(value)[field])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -1,13 +1,17 @@
 """The engine: applies a batch of commands in one transaction, each once, and says what is to be published."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
-from reservations.agents.batch import Batch, Outcome
-from reservations.models.commands import Command
-from reservations.models.decisions import Context
-from reservations.tables import inbox, reservations
+from reservations.models.books import Books, GuestDay, Slot, slot_of
+from reservations.models.commands import AddParticipant, AnyCommand, CreateReservation, RecordPayment, UpdateReservation
+from reservations.models.eligibility import Surroundings
+from reservations.models.reservation import Participant, Reservation
+from reservations.models.steps import Context, Rules
+from reservations.models.worksheet import Outcome, Worksheet
+from reservations.tables import guest_days, inbox, participants, reservations, status_history, trip_slots
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection, AnyPool
@@ -16,12 +20,12 @@ if TYPE_CHECKING:
 class Applies(Protocol):
     """Anything that applies a batch of commands: the engine, and what is wrapped around it."""
 
-    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+    async def apply(self, commands: Sequence[AnyCommand]) -> list[Outcome]:
         """Apply commands in their order; return an outcome for each."""
 
 
 class Months(Protocol):
-    """The months that can be booked into."""
+    """The months that can be booked in."""
 
     @property
     def first(self) -> datetime:
@@ -32,31 +36,118 @@ class Months(Protocol):
         """The first instant after the last month."""
 
 
+#: Asks the neighbours what the commands need to know of guests and trips.
+LookAround = Callable[[Sequence[AnyCommand]], Awaitable[Surroundings]]
+
+
 class Engine:
     """Applies batches over a pool of connections."""
 
-    def __init__(self, pool: "AnyPool", months: Months, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
+    def __init__(
+        self,
+        pool: "AnyPool",
+        months: Months,
+        look_around: LookAround,
+        rules: Rules,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._pool = pool
         self._months = months
+        self._look_around = look_around
+        self._rules = rules
         self._clock = clock
 
-    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+    async def apply(self, commands: Sequence[AnyCommand]) -> list[Outcome]:
         """Apply the commands in their order, all in one transaction; return an outcome for each.
 
         Raises:
             asyncpg.PostgresError: nothing was applied.
 
         """
-        if not commands:
-            return []
+        surroundings = await self._look_around(commands)
         async with self._pool.acquire() as connection, connection.transaction():
-            batch = await self._open(connection, commands)
-            outcomes = [batch.handle(command) for command in commands]
-            await batch.write(connection)
+            sheet = await self._open(connection, commands, surroundings)
+            outcomes = [sheet.handle(command) for command in commands]
+            await write(connection, sheet)
         return outcomes
 
-    async def _open(self, connection: "AnyConnection", commands: Sequence[Command]) -> Batch:
+    async def _open(
+        self, connection: "AnyConnection", commands: Sequence[AnyCommand], surroundings: Surroundings
+    ) -> Worksheet:
+        """Read and lock all that the commands may touch, always in the same order."""
         seen = await inbox.of_messages(connection, {command.command_id for command in commands})
-        named = {c.reservation_id for c in commands if c.reservation_id and c.command_id not in seen}
-        states = await reservations.lock(connection, named)
-        return Batch(seen, states, Context(self._clock(), self._months.first, self._months.end))
+        fresh = [command for command in commands if command.command_id not in seen]
+        await inbox.take_turns(connection, _named(fresh, CreateReservation, RecordPayment))
+        read = await reservations.lock(connection, _named(fresh))
+        waiting = await inbox.waiting_for(connection, _named(fresh, CreateReservation))
+        seats = await trip_slots.lock(connection, _slots(fresh, read))
+        days = await guest_days.held(connection, _days(fresh, read))
+        context = Context(
+            self._clock(), self._months.first, self._months.end, Books(seats, days), surroundings, self._rules
+        )
+        return Worksheet(context, seen, read, waiting)
+
+
+def _named(commands: Iterable[AnyCommand], *kinds: type) -> set[UUID]:
+    """Return the reservations that commands name, those of these kinds or all."""
+    return {
+        command.reservation_id
+        for command in commands
+        if command.reservation_id and (not kinds or isinstance(command, kinds))
+    }
+
+
+def _slots(commands: Iterable[AnyCommand], read: Mapping[UUID, Reservation]) -> set[Slot]:
+    """Return every trip date whose seats the commands may take or give back."""
+    slots = set()
+    for command in commands:
+        if isinstance(command, CreateReservation):
+            slots.add((command.payload.trip_id, command.payload.trip_date))
+        state = read.get(command.reservation_id) if command.reservation_id else None
+        if state and not isinstance(command, AddParticipant):
+            slots.add(slot_of(state))
+            if isinstance(command, UpdateReservation) and command.payload.trip_date:
+                slots.add((state.trip_id, command.payload.trip_date))
+    return slots
+
+
+def _days(commands: Iterable[AnyCommand], read: Mapping[UUID, Reservation]) -> set[GuestDay]:
+    """Return every guest day that the commands may claim or free."""
+    days = {(state.guest_id, state.trip_date) for state in read.values()}
+    for command in commands:
+        if isinstance(command, CreateReservation):
+            days.add((command.payload.guest_id, command.payload.trip_date))
+        elif isinstance(command, UpdateReservation) and command.payload.trip_date and command.reservation_id in read:
+            days.add((read[command.reservation_id].guest_id, command.payload.trip_date))
+    return days
+
+
+async def write(connection: "AnyConnection", sheet: Worksheet) -> None:
+    """Write everything that a batch came to."""
+    touched, books = sheet.touched(), sheet.context.books
+    await reservations.insert(connection, [now for old, now in touched if old is None])
+    await reservations.update(connection, [(old.rev, now) for old, now in touched if old is not None])
+    joined, changed = _party_changes(touched)
+    await participants.insert(connection, [(key, sheet.context.now, guest) for key, guest in joined])
+    await participants.update(connection, changed)
+    await status_history.insert(connection, sheet.changes)
+    await trip_slots.write(connection, books.changed_seats())
+    await guest_days.free(connection, books.freed_days())
+    await guest_days.claim(connection, books.claimed_days())
+    await inbox.answer(connection, sheet.kept_entries())
+    # Last: whoever waits for a message of ours to be handled waits for our commit only, so there is no deadlock.
+    await inbox.insert(connection, sheet.new_entries())
+
+
+def _party_changes(
+    touched: Collection[tuple[Reservation | None, Reservation]],
+) -> tuple[list[tuple[UUID, Participant]], list[Participant]]:
+    joined, changed = [], []
+    for old, now in touched:
+        known = {guest.participant_id: guest for guest in old.participants} if old else {}
+        for guest in now.participants:
+            if guest.participant_id not in known:
+                joined.append((now.reservation_id, guest))
+            elif guest is not known[guest.participant_id]:
+                changed.append(guest)
+    return joined, changed

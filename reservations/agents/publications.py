@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from reservations.agents.batch import Outcome
 from reservations.agents.intake import Delivery
+from reservations.models.commands import RecordPayment
 from reservations.models.errors import Rejected
 from reservations.models.events import Announcement
+from reservations.models.payments import event_of
 from reservations.models.results import CommandResult
-from reservations.models.topics import DEAD_LETTERS, EVENT_TOPICS, RESULTS
+from reservations.models.topics import DEAD_LETTERS, EVENT_TOPICS, PAYMENT_PROCESSED, RESULTS
+from reservations.models.worksheet import Outcome
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -46,10 +48,15 @@ def event(cause: Delivery, announcement: Announcement, wave: int) -> Publication
     return Publication(topic, announcement.reservation_id.encode(), announcement.value.encode(), headers, wave)
 
 
-def result(cause: Delivery, outcome: Outcome, wave: int) -> Publication:
-    """Return the result of a command."""
+def results(cause: Delivery, outcome: Outcome, wave: int) -> list[Publication]:
+    """Return the result of a command, and those of the payments that had waited for it; none of one that waits."""
+    told = [each for each in (outcome, *outcome.released) if each.result is not None]
+    return [_result(cause, each, str(each.result), wave) for each in told]
+
+
+def _result(cause: Delivery, outcome: Outcome, result: str, wave: int) -> Publication:
     key = outcome.reservation_id or outcome.command.command_id
-    return Publication(RESULTS.name, str(key).encode(), outcome.result.encode(), [JSON, *trace_of(cause)], wave)
+    return Publication(RESULTS.name, str(key).encode(), result.encode(), [JSON, *trace_of(cause)], wave)
 
 
 def result_aside(cause: Delivery, told: CommandResult) -> Publication:
@@ -71,6 +78,20 @@ def dead_letter(original: Delivery, reason: Rejected, at: datetime) -> Publicati
         ("dead-letter-at", at.isoformat().encode()),
     ]
     return Publication(DEAD_LETTERS.name, original.key, original.value, headers)
+
+
+def payment_dead_letter(payment: RecordPayment, reason: Rejected, at: datetime) -> Publication:
+    """Return a payment that had waited, as the event it came as."""
+    value = event_of(payment).model_dump_json().encode()
+    headers = [
+        JSON,
+        ("dead-letter-code", reason.code.encode()),
+        ("dead-letter-reason", reason.message.encode()),
+        ("dead-letter-topic", PAYMENT_PROCESSED.name.encode()),
+        ("dead-letter-first-seen", payment.issued_at.isoformat().encode()),
+        ("dead-letter-at", at.isoformat().encode()),
+    ]
+    return Publication(DEAD_LETTERS.name, str(payment.reservation_id).encode(), value, headers)
 
 
 def headers_of(delivery: Delivery) -> list[tuple[str, bytes]]:

@@ -9,9 +9,9 @@ import asyncpg
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
-from reservations.agents.batch import Outcome
 from reservations.agents.engine import Applies
-from reservations.models.commands import Command
+from reservations.models.commands import AnyCommand
+from reservations.models.worksheet import Outcome
 from reservations.tables.reservations import StaleWriteError
 
 FIRST_PAUSE_S = 0.05
@@ -80,7 +80,7 @@ class StoppingError(Exception):
 class Poisoned:
     """A command that breaks the program or the database, and the name of the error."""
 
-    command: Command
+    command: AnyCommand
     error: str
 
 
@@ -128,7 +128,7 @@ class Survivor:
         self._engine = engine
         self._patience = patience
 
-    async def apply(self, commands: Sequence[Command]) -> list[Outcome | Poisoned]:
+    async def apply(self, commands: Sequence[AnyCommand]) -> list[Outcome | Poisoned]:
         """Return an outcome for each command, in their order.
 
         Raises:
@@ -147,7 +147,7 @@ class Survivor:
         middle = len(commands) // 2
         return [*await self.apply(commands[:middle]), *await self.apply(commands[middle:])]
 
-    async def _apply_against_others(self, commands: Sequence[Command]) -> list[Outcome]:
+    async def _apply_against_others(self, commands: Sequence[AnyCommand]) -> list[Outcome]:
         for _ in range(MAX_RACES):
             try:
                 return await self._apply(commands)
@@ -155,7 +155,7 @@ class Survivor:
                 _log().info("race_lost", error=error_name(error))
         return await self._apply(commands)
 
-    async def _apply(self, commands: Sequence[Command]) -> list[Outcome]:
+    async def _apply(self, commands: Sequence[AnyCommand]) -> list[Outcome]:
         return await self._patience.insist("Postgres", lambda: self._engine.apply(commands), postgres_is_away)
 
 

@@ -40,9 +40,20 @@ class WorkerMetrics:
         self.dead_letters = Counter(
             "reservations_dead_letters", "Messages set aside, by error code.", ["code"], registry=registry
         )
+        self.neighbour_seconds = Histogram(
+            "reservations_neighbour_seconds",
+            "Time of one call to a neighbour, by how it ended.",
+            ["neighbour", "outcome"],
+            buckets=SECONDS,
+            registry=registry,
+        )
         self.partitions_ahead = Gauge(
             "reservations_partitions_ahead", "Monthly partitions that exist after the current month.", registry=registry
         )
+
+    def observe_neighbour(self, neighbour: str, outcome: str, took_s: float) -> None:
+        """Count a call to a neighbour."""
+        self.neighbour_seconds.labels(neighbour, outcome).observe(took_s)
 
 
 class GatewayMetrics:

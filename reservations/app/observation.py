@@ -5,7 +5,6 @@ from time import perf_counter, time
 
 import structlog
 
-from reservations.agents.batch import Outcome
 from reservations.agents.commands import Verdict
 from reservations.agents.decoding import Unreadable
 from reservations.agents.engine import Applies
@@ -13,8 +12,9 @@ from reservations.agents.intake import Delivery
 from reservations.agents.publications import trace_of
 from reservations.agents.survival import Poisoned
 from reservations.app.metrics import WorkerMetrics
-from reservations.models.commands import Command
+from reservations.models.commands import AnyCommand
 from reservations.models.errors import ErrorCode
+from reservations.models.worksheet import Outcome
 
 
 class MeasuredEngine:
@@ -24,7 +24,7 @@ class MeasuredEngine:
         self._engine = engine
         self._metrics = metrics
 
-    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+    async def apply(self, commands: Sequence[AnyCommand]) -> list[Outcome]:
         """Apply the commands, and measure it."""
         begun = perf_counter()
         outcomes = await self._engine.apply(commands)
@@ -42,7 +42,8 @@ class Watcher:
     def see(self, delivery: Delivery, verdict: Verdict) -> None:
         """Count and log what became of a delivery."""
         if isinstance(verdict, Outcome):
-            self._see_outcome(delivery, verdict)
+            for outcome in (verdict, *verdict.released):
+                self._see_outcome(delivery, outcome)
         else:
             self._see_dead_letter(delivery, verdict)
 

@@ -1,16 +1,22 @@
 """The worker process: an agent on each command topic, one engine, and a port for health and metrics."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
+import aiohttp
 import structlog
 from aiohttp import web
 
 from reservations.agents import intake, process
-from reservations.agents.commands import CommandAgent
+from reservations.agents.clock import Clock
+from reservations.agents.commands import CommandAgent, Decode
+from reservations.agents.decoding import decode_command, decode_payment
 from reservations.agents.engine import Engine
 from reservations.agents.months import BookableMonths
+from reservations.agents.neighbours import NeighbourLimits, Neighbours
 from reservations.agents.publisher import Publisher
+from reservations.agents.scouting import Scout
 from reservations.agents.survival import Patience, Survivor, postgres_is_away
 from reservations.app import dependencies, kafka, logs
 from reservations.app.metrics import LagCollector, PoolCollector, WorkerMetrics
@@ -18,7 +24,8 @@ from reservations.app.observation import MeasuredEngine, Watcher
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
 from reservations.http.health import Check, Health, Readiness
-from reservations.models.topics import LANES
+from reservations.models.eligibility import Surroundings
+from reservations.models.topics import COMMAND_LANES, PAYMENT_PROCESSED
 from reservations.tables import database
 
 MONTHS_INTERVAL_S = 3600.0
@@ -50,26 +57,32 @@ class Worker:
         self._months = BookableMonths()
         self._pool = database.pool_of(settings.database_url, database.WRITER, settings.pool_limits("worker"))
         self._producer = kafka.producer(settings)
+        self._session = aiohttp.ClientSession()
+        self._scout = Scout(self._pool, self._neighbours())
+        self._publisher = Publisher(self._producer, settings.kafka_topic_prefix)
+        self._clock = Clock(self._pool, self._publisher, settings.deadlines())
         self._app = intake.make_app(
             settings.kafka_topic_prefix + settings.kafka_group,
             bootstrap_servers=settings.kafka_bootstrap_servers,
             session_timeout_s=settings.kafka_session_timeout_s,
             rebalance_timeout_s=settings.kafka_rebalance_timeout_s,
         )
-        for topic in LANES:
-            name, agent = settings.kafka_topic_prefix + topic.name, self._agent()
+        for topic in (*COMMAND_LANES, PAYMENT_PROCESSED):
+            decode = decode_payment if topic is PAYMENT_PROCESSED else decode_command
+            name, agent = settings.kafka_topic_prefix + topic.name, self._agent(decode)
             intake.consume(self._app, name, agent.handle, self._fatal, settings.max_batch_size)
 
     async def run(self, stack: AsyncExitStack) -> int:
         """Start everything in turn, work until the end, and return the exit status."""
+        stack.push_async_callback(self._session.close)
         await dependencies.open_pool(self._pool, self._patience)
         stack.push_async_callback(dependencies.close_pool, self._pool)
         await self._keep_months()
         await dependencies.start_producer(self._producer, self._settings, self._patience)
         stack.push_async_callback(dependencies.stop_producer, self._producer)
         await stack.enter_async_context(self._serving())
-        keeping = asyncio.create_task(self._keep_months_ahead())
-        stack.callback(keeping.cancel)
+        stack.callback(self._every(MONTHS_INTERVAL_S, "months", self._keep_months).cancel)
+        stack.callback(self._every(self._settings.clock_interval_s, "clock", self._tick).cancel)
         return await process.run(
             self._app,
             self._fatal,
@@ -78,15 +91,31 @@ class Worker:
             on_started=self._started,
         )
 
-    def _agent(self) -> CommandAgent:
-        engine = MeasuredEngine(Engine(self._pool, self._months), self._metrics)
-        publisher = Publisher(self._producer, self._settings.kafka_topic_prefix)
-        return CommandAgent(Survivor(engine, self._patience), publisher, self._patience, Watcher(self._metrics).see)
+    def _agent(self, decode: Decode) -> CommandAgent:
+        look_around = self._scout.look_around if self._settings.has_neighbours else _look_nowhere
+        engine = Engine(self._pool, self._months, look_around, self._settings.rules())
+        survivor = Survivor(MeasuredEngine(engine, self._metrics), self._patience)
+        return CommandAgent(decode, survivor, self._publisher, self._patience, Watcher(self._metrics).see)
+
+    def _neighbours(self) -> Neighbours:
+        settings = self._settings
+        limits = NeighbourLimits(budget_s=settings.eligibility_budget_s)
+        return Neighbours(
+            self._session,
+            settings.guest_profiles_url,
+            settings.trip_catalog_url,
+            limits,
+            observe=self._metrics.observe_neighbour,
+        )
 
     async def _started(self) -> None:
         self._registry.register(LagCollector(lambda: intake.lag(self._app)))
         self._registry.register(PoolCollector(self._pool))
-        structlog.get_logger().info("working", topics=[topic.name for topic in LANES])
+        structlog.get_logger().info(
+            "working",
+            eligibility=self._settings.eligibility(),
+            topics=[topic.name for topic in (*COMMAND_LANES, PAYMENT_PROCESSED)],
+        )
 
     def _serving(self) -> AbstractAsyncContextManager[str]:
         application = web.Application()
@@ -101,7 +130,8 @@ class Worker:
             "kafka": lambda: dependencies.check_broker(self._producer),
             "intake": self._check_intake,
         }
-        return Health(checks, lambda failed: Readiness.UNREADY if failed else Readiness.READY, self._lives)
+        facts = {"eligibility": self._settings.eligibility()}
+        return Health(checks, lambda failed: Readiness.UNREADY if failed else Readiness.READY, self._lives, facts)
 
     async def _check_intake(self) -> str | None:
         if self._away:
@@ -118,10 +148,22 @@ class Worker:
         await self._patience.insist("Postgres", lambda: self._months.keep(self._pool), postgres_is_away)
         self._metrics.partitions_ahead.set(self._months.ahead)
 
-    async def _keep_months_ahead(self) -> None:
-        while True:
-            await asyncio.sleep(MONTHS_INTERVAL_S)
-            try:
-                await self._keep_months()
-            except Exception:
-                structlog.get_logger().exception("months_not_kept")
+    async def _tick(self) -> None:
+        due = await self._clock.tick()
+        if due:
+            structlog.get_logger().info("due", count=due)
+
+    def _every(self, interval_s: float, job: str, act: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(interval_s)
+                try:
+                    await act()
+                except Exception:
+                    structlog.get_logger().exception("job_failed", job=job)
+
+        return asyncio.create_task(repeat())
+
+
+async def _look_nowhere(_: object) -> Surroundings:
+    return Surroundings()

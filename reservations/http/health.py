@@ -29,10 +29,17 @@ Judge = Callable[[set[str]], Readiness]
 class Health:
     """What is checked, and what follows from it."""
 
-    def __init__(self, checks: Mapping[str, Check], judge: Judge, lives: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        judge: Judge,
+        lives: Callable[[], str | None],
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
         self._checks = checks
         self._judge = judge
         self._lives = lives
+        self._facts = facts or {}
 
     def routes(self, registry: CollectorRegistry) -> list[web.AbstractRouteDef]:
         """Return the routes of health and metrics."""
@@ -52,7 +59,11 @@ class Health:
         troubles = await asyncio.gather(*map(_run, self._checks.values()))
         found = dict(zip(self._checks, troubles, strict=True))
         readiness = self._judge({name for name, trouble in found.items() if trouble})
-        body = {"status": readiness, "checks": {name: trouble or "ok" for name, trouble in found.items()}}
+        body = {
+            "status": readiness,
+            "checks": {name: trouble or "ok" for name, trouble in found.items()},
+            **self._facts,
+        }
         return web.json_response(body, status=503 if readiness is Readiness.UNREADY else 200)
 
 

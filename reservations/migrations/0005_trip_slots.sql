@@ -2,7 +2,7 @@
 CREATE TABLE reservations.trip_slots (
   trip_id   uuid    NOT NULL,
   trip_date date    NOT NULL,
-  capacity  integer NOT NULL,
+  capacity  integer,                                 -- null: no trip catalog told how many there are
   taken     integer NOT NULL DEFAULT 0,
   CONSTRAINT trip_slots_pkey PRIMARY KEY (trip_id, trip_date),
   CONSTRAINT trip_slots_not_overbooked CHECK (taken <= capacity),

@@ -1,15 +1,17 @@
 """What can be asked of a reservation: one envelope, five types of command."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import blake2b
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from reservations.models.fields import (
+    JSON_NUMBER,
     MAX_PARTY_SIZE,
     Amount,
     Currency,
@@ -21,8 +23,17 @@ from reservations.models.fields import (
     Rev,
     Text,
     TripDate,
+    require_number,
 )
-from reservations.models.vocabulary import BookingSource, CancellationReason, Role, Status
+from reservations.models.vocabulary import (
+    BookingSource,
+    CancellationReason,
+    PaymentCurrency,
+    PaymentMethod,
+    PaymentStatus,
+    Role,
+    Status,
+)
 
 GearPackageId = Annotated[NonEmptyText, Field(max_length=64, examples=["alpine-2"])]
 SpecialRequirements = Annotated[Text, Field(max_length=500, examples=["Vegan meals"])]
@@ -173,23 +184,48 @@ class AddParticipant(Envelope):
     payload: NewParticipant
 
 
+#: An amount as it was told: a wrong one is refused by decision, not as unreadable.
+ToldAmount = Annotated[
+    Decimal, BeforeValidator(require_number), Field(max_digits=12, decimal_places=2, strict=False), JSON_NUMBER
+]
+PaymentId = Annotated[NonEmptyText, Field(max_length=100)]
+
+
+class Payment(Message):
+    """A movement of money for a reservation."""
+
+    payment_id: PaymentId
+    status: PaymentStatus
+    amount: ToldAmount
+    currency: PaymentCurrency
+    payment_method: PaymentMethod
+
+
+class RecordPayment(Envelope):
+    """Keep a payment with its reservation. It has no place on the command topics: svc-payments' events bring it."""
+
+    type: Literal["payment.record"] = "payment.record"
+    reservation_id: ReservationId
+    payload: Payment
+
+
 Command = CreateReservation | UpdateReservation | CancelReservation | TransitionReservation | AddParticipant
-C = TypeVar("C", bound=Command)
+AnyCommand = Command | RecordPayment
 
 COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
 
 
-def wire(command: Command) -> bytes:
+def wire(command: AnyCommand) -> bytes:
     """Return a command as it travels: what was left out stays out, so that its fingerprint stays the same."""
     envelope = command.model_dump(mode="json", exclude={"payload"}, exclude_none=True)
     return orjson.dumps({**envelope, "payload": orjson.Fragment(_asked(command))})
 
 
-def _asked(command: Command) -> str:
+def _asked(command: AnyCommand) -> str:
     return command.payload.model_dump_json(exclude_unset=True)
 
 
-def fingerprint(command: Command) -> UUID:
+def fingerprint(command: AnyCommand) -> UUID:
     """Return a 128-bit hash of what a command asks for: equal for a repetition, different for another request."""
     asked = f"{command.type}|{command.reservation_id}|{command.expected_rev}|{_asked(command)}"
     return UUID(bytes=blake2b(asked.encode(), digest_size=16).digest())

@@ -1,55 +1,51 @@
 """What becomes of a command: a pure function of the reservation, the command and the context."""
 
-import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
+from reservations.models import payments
+from reservations.models.books import holding_of
 from reservations.models.commands import (
     AddParticipant,
+    AnyCommand,
     CancelReservation,
-    Command,
     CreateReservation,
     NewParticipant,
+    RecordPayment,
     ReservationChanges,
     TransitionReservation,
     UpdateReservation,
 )
 from reservations.models.errors import ErrorCode, Rejected, invalid_field
-from reservations.models.identifiers import Entropy, confirmation_code, kin_of, time_of, unix_ms, uuid7
-from reservations.models.reservation import Participant, Reservation, StatusChange
+from reservations.models.identifiers import confirmation_code, kin_of, time_of, unix_ms, uuid7
+from reservations.models.reservation import Participant, Reservation
+from reservations.models.steps import Applied, Context, Decision, advance, change_of_status, move
+from reservations.models.terms import agree, capacity_of, refuse_terms
 from reservations.models.vocabulary import MODIFIABLE, TRANSITIONS, Status
 
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a decision needs to know besides the reservation: the time, the months that can be booked into, chance."""
-
-    now: datetime
-    first_month: datetime
-    end_of_months: datetime
-    entropy: Entropy = secrets.token_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The new state, and how the status changed, if it did."""
-
-    reservation: Reservation
-    change: StatusChange | None = None
-
-
-Decision = Applied | Rejected
-
 MODIFIABLE_FIELDS = tuple(ReservationChanges.model_fields)
+#: Changing one of these is booking anew: the trip must still take the party then.
+TERMS = frozenset({"trip_date", "party_size", "total_amount"})
 
 
-def decide(state: Reservation | None, command: Command, context: Context) -> Decision:
+def decide(state: Reservation | None, command: AnyCommand, context: Context) -> Decision:
     """Return what the command makes of the reservation, or why it is refused."""
+    decision = _decide(state, command, context)
+    if not isinstance(decision, Applied):
+        return decision
+    booked = decision.reservation
+    capacity = capacity_of(booked.trip_id, context)
+    return context.books.refuse(holding_of(state), holding_of(booked), capacity) or decision
+
+
+def _decide(state: Reservation | None, command: AnyCommand, context: Context) -> Decision:
     if isinstance(command, CreateReservation):
         return _create(state, command, context)
+    if isinstance(command, RecordPayment):
+        return payments.record(state, command, context)
     if state is None:
         return Rejected(
             ErrorCode.RESERVATION_NOT_FOUND,
@@ -64,22 +60,43 @@ def decide(state: Reservation | None, command: Command, context: Context) -> Dec
 def _create(state: Reservation | None, command: CreateReservation, context: Context) -> Decision:
     reservation_id = command.reservation_id or uuid7(unix_ms(context.now), context.entropy)
     made_at = time_of(reservation_id)
-    refusal = _refuse_creation(state, command, made_at, context)
+    refusal = _refuse_creation(state, made_at, context)
     if refusal:
         return refusal
     booking = command.payload
     party = _join(reservation_id, (), booking.participants, context)
+    party_size = booking.party_size or max(1, len(party))
+    amount = agree(
+        context,
+        trip_id=booking.trip_id,
+        trip_date=booking.trip_date,
+        party_size=party_size,
+        booker=booking.guest_id,
+        party=[guest.guest_id for guest in booking.participants],
+        offered=booking.total_amount,
+        currency=booking.currency,
+    )
+    if isinstance(amount, Rejected):
+        return amount
+    booked = {
+        "reservation_id": reservation_id,
+        "party_size": party_size,
+        "participants": party,
+        "total_amount": amount,
+    }
+    return _book(command, booked, context)
+
+
+def _book(command: CreateReservation, booked: Mapping[str, Any], context: Context) -> Applied:
+    booking, made_at = command.payload, time_of(booked["reservation_id"])
     reservation = Reservation(
-        reservation_id=reservation_id,
+        **booked,
         guest_id=booking.guest_id,
         trip_id=booking.trip_id,
         confirmation_code=confirmation_code(made_at, context.entropy),
         status=Status.PENDING if booking.awaiting_payment else Status.CONFIRMED,
         trip_date=booking.trip_date,
-        party_size=booking.party_size or max(1, len(party)),
-        total_amount=booking.total_amount,
         currency=booking.currency,
-        participants=party,
         created_at=made_at,
         updated_at=made_at,
         rev=1,
@@ -89,20 +106,16 @@ def _create(state: Reservation | None, command: CreateReservation, context: Cont
         emergency_contact=booking.emergency_contact,
         promo_code=booking.promo_code,
     )
-    return Applied(reservation, _change(None, reservation, command, None, context))
+    return Applied(reservation, change_of_status(None, reservation, command, None, context))
 
 
-def _refuse_creation(
-    state: Reservation | None, command: CreateReservation, made_at: datetime, context: Context
-) -> Rejected | None:
+def _refuse_creation(state: Reservation | None, made_at: datetime, context: Context) -> Rejected | None:
     if state is not None:
         return Rejected(
             ErrorCode.RESERVATION_EXISTS,
             f"Another command made reservation {state.reservation_id}; leave reservation_id out to be given one.",
             {"reservation_id": str(state.reservation_id)},
         )
-    if command.payload.total_amount is None:
-        return invalid_field("total_amount", "is required")
     if not context.first_month <= made_at < context.end_of_months:
         kept = f"{context.first_month:%Y-%m} up to before {context.end_of_months:%Y-%m}"
         return invalid_field("reservation_id", f"carries the time {made_at:%Y-%m-%d}, but the months kept are {kept}")
@@ -120,7 +133,29 @@ def _update(state: Reservation, command: UpdateReservation, context: Context) ->
         return _refused_by_status(ErrorCode.NOT_MODIFIABLE, "can't be modified", state)
     if changes.get("party_size", state.party_size) < len(state.participants):
         return invalid_field("party_size", f"can't be less than the {len(state.participants)} participants named")
-    return Applied(_next(state, context, **changes))
+    if TERMS & changes.keys():
+        amount = _agree_anew(state, changes, context)
+        if isinstance(amount, Rejected):
+            return amount
+        changes["total_amount"] = amount
+    return Applied(advance(state, context, **changes))
+
+
+def _agree_anew(state: Reservation, changes: Mapping[str, Any], context: Context) -> Decimal | Rejected:
+    """Return the total under the changed terms; another date alone leaves the price that was agreed."""
+    party_size = changes.get("party_size", state.party_size)
+    return agree(
+        context,
+        trip_id=state.trip_id,
+        trip_date=changes.get("trip_date", state.trip_date),
+        party_size=party_size,
+        booker=state.guest_id,
+        party=[guest.guest_id for guest in state.participants],
+        offered=changes.get("total_amount"),
+        currency=state.currency,
+        agreed=state.total_amount,
+        priced="total_amount" in changes or party_size != state.party_size,
+    )
 
 
 def refuse_unmodifiable(unknown: Mapping[str, Any]) -> Rejected | None:
@@ -135,14 +170,14 @@ def refuse_unmodifiable(unknown: Mapping[str, Any]) -> Rejected | None:
 def _cancel(state: Reservation, command: CancelReservation, context: Context) -> Decision:
     if Status.CANCELLED not in TRANSITIONS[state.status]:
         return _refused_by_status(ErrorCode.NOT_CANCELLABLE, "can't be cancelled", state)
-    return _move(state, Status.CANCELLED, command, command.payload.reason, context)
+    return move(state, Status.CANCELLED, command, command.payload.reason, context)
 
 
 def _transition(state: Reservation, command: TransitionReservation, context: Context) -> Decision:
     target, allowed = command.payload.target_status, TRANSITIONS[state.status]
     if target not in allowed:
         return _refused_by_status(ErrorCode.TRANSITION_NOT_ALLOWED, f"can't become {target}", state)
-    return _move(state, target, command, command.payload.reason, context)
+    return move(state, target, command, command.payload.reason, context)
 
 
 def _add_participant(state: Reservation, command: AddParticipant, context: Context) -> Decision:
@@ -154,12 +189,23 @@ def _add_participant(state: Reservation, command: AddParticipant, context: Conte
             f"All {state.party_size} seats of the party are taken; raise party_size first.",
             {"party_size": state.party_size},
         )
-    party = _join(state.reservation_id, state.participants, (command.payload,), context)
-    return Applied(_next(state, context, participants=party))
+    newcomer = command.payload
+    refusal = refuse_terms(
+        context,
+        trip_id=state.trip_id,
+        trip_date=state.trip_date,
+        party_size=state.party_size,
+        booker=newcomer.guest_id,
+        party=[newcomer.guest_id],
+    )
+    if refusal:
+        return refusal
+    party = _join(state.reservation_id, state.participants, (newcomer,), context)
+    return Applied(advance(state, context, participants=party))
 
 
 _DECISIONS = cast(
-    "Mapping[str, Callable[[Reservation, Command, Context], Decision]]",
+    "Mapping[str, Callable[[Reservation, AnyCommand, Context], Decision]]",
     {
         "reservation.update": _update,
         "reservation.cancel": _cancel,
@@ -167,22 +213,6 @@ _DECISIONS = cast(
         "participant.add": _add_participant,
     },
 )
-
-
-def _move(state: Reservation, target: Status, command: Command, reason: str | None, context: Context) -> Applied:
-    moved = _next(state, context, status=target, participants=_arrived(state, target, context))
-    return Applied(moved, _change(state.status, moved, command, reason, context))
-
-
-def _arrived(state: Reservation, target: Status, context: Context) -> tuple[Participant, ...]:
-    if target is not Status.CHECKED_IN:
-        return state.participants
-    arrival = {"checked_in": True, "check_in_time": context.now}
-    return tuple(participant.model_copy(update=arrival) for participant in state.participants)
-
-
-def _next(state: Reservation, context: Context, **changes: Any) -> Reservation:
-    return state.model_copy(update={**changes, "rev": state.rev + 1, "updated_at": context.now})
 
 
 def _join(
@@ -198,20 +228,6 @@ def _join(
         for ordinal, guest in enumerate(guests, start=len(party))
     )
     return (*party, *joined)
-
-
-def _change(
-    old: Status | None, reservation: Reservation, command: Command, reason: str | None, context: Context
-) -> StatusChange:
-    return StatusChange(
-        history_id=kin_of(reservation.reservation_id, reservation.rev, context.entropy),
-        old_status=old,
-        new_status=reservation.status,
-        changed_by=command.issued_by,
-        reason=reason,
-        changed_at=reservation.updated_at if old else context.now,
-        rev=reservation.rev,
-    )
 
 
 def _revision_conflict(expected: int, state: Reservation) -> Rejected:

@@ -8,8 +8,8 @@ from uuid import UUID
 import orjson
 from pydantic import AwareDatetime, Field
 
-from reservations.models.decisions import Applied
 from reservations.models.reservation import Reservation, StatusChange, View
+from reservations.models.steps import Applied
 from reservations.models.vocabulary import Status
 
 

@@ -21,7 +21,8 @@ def _require_uuid7(value: UUID) -> UUID:
     return value
 
 
-def _require_number(value: Any) -> Any:
+def require_number(value: Any) -> Any:
+    """Refuse a string or a boolean where JSON has a number."""
     if isinstance(value, str | bool):
         raise ValueError("must be a JSON number, as in 398.00")  # noqa: TRY004  # pydantic reads ValueError
     return value
@@ -33,6 +34,9 @@ def _digits_to_integer(value: Any) -> Any:
     return value
 
 
+#: Money has at most twelve digits, a double fifteen: the shortest form of the number is exact to the cent.
+JSON_NUMBER = PlainSerializer(float, return_type=float, when_used="json")
+
 ReservationId = Annotated[UUID, AfterValidator(_require_uuid7), Field(description="A UUID version 7.")]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[Text, Field(min_length=1)]
@@ -41,10 +45,9 @@ Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code
 PartySize = Annotated[int, Field(ge=1, le=MAX_PARTY_SIZE)]
 Amount = Annotated[
     Decimal,
-    BeforeValidator(_require_number),
+    BeforeValidator(require_number),
     Field(ge=0, max_digits=10, decimal_places=2, strict=False),
-    # Ten digits fit a double's fifteen, so the shortest form of the number is exact to the cent.
-    PlainSerializer(float, return_type=float, when_used="json"),
+    JSON_NUMBER,
     # No multipleOf: validators divide in binary and would refuse 0.07.
     WithJsonSchema(
         {

@@ -1,6 +1,7 @@
 """The reservation as it is kept and shown."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
@@ -8,8 +9,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 from pydantic.json_schema import SkipJsonSchema
 
 from reservations.models.commands import EmergencyContact, GearPackageId, SpecialRequirements
-from reservations.models.fields import Amount, Currency, PartySize
-from reservations.models.vocabulary import BookingSource, Role, Status
+from reservations.models.fields import JSON_NUMBER, Amount, Currency, PartySize
+from reservations.models.vocabulary import BookingSource, PaymentStatus, Role, Status
+
+#: Kept, but not part of what callers see of a reservation.
+HIDDEN = {"promo_code", "paid_amount", "payments"}
 
 
 class View(BaseModel):
@@ -43,6 +47,16 @@ class Participant(ParticipantDetails):
     waiver_signed: bool = False
 
 
+class PaymentEntry(View):
+    """A payment or a refund that counted."""
+
+    event_id: UUID
+    payment_id: str
+    status: PaymentStatus
+    amount: Annotated[Decimal, JSON_NUMBER]
+    moved_at: AwareDatetime
+
+
 class ReservationDetails(View):
     """What of a reservation has no column of its own."""
 
@@ -52,6 +66,9 @@ class ReservationDetails(View):
     emergency_contact: EmergencyContact | None = None
     payment_reference: str | None = None
     promo_code: SkipJsonSchema[str | None] = None
+    paid_amount: SkipJsonSchema[Annotated[Decimal, JSON_NUMBER]] = Decimal(0)
+    """Paid, less what was refunded."""
+    payments: SkipJsonSchema[tuple[PaymentEntry, ...]] = ()
 
 
 class Reservation(ReservationDetails):
@@ -79,7 +96,7 @@ class Reservation(ReservationDetails):
 
     def shown(self) -> str:
         """Return the JSON that callers see."""
-        return self.model_dump_json(exclude={"promo_code"})
+        return self.model_dump_json(exclude=HIDDEN)
 
 
 class StatusChange(View):

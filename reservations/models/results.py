@@ -8,11 +8,11 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from reservations.models.commands import Command
+from reservations.models.commands import AnyCommand
 from reservations.models.commands import fingerprint as fingerprint_of
-from reservations.models.decisions import Applied, Decision
 from reservations.models.errors import ErrorCode, Rejected
-from reservations.models.reservation import Reservation, View
+from reservations.models.reservation import HIDDEN, Reservation, View
+from reservations.models.steps import Applied
 
 
 class OutcomeKind(StrEnum):
@@ -21,6 +21,7 @@ class OutcomeKind(StrEnum):
     APPLIED = "applied"
     REJECTED = "rejected"
     DEAD_LETTERED = "dead_lettered"
+    PARKED = "parked"
 
 
 class Problem(View):
@@ -52,10 +53,10 @@ class CommandResult(View):
 
     def shown(self) -> str:
         """Return the JSON that is published."""
-        return self.model_dump_json(exclude={"reservation": {"promo_code"}})
+        return self.model_dump_json(exclude={"reservation": HIDDEN})
 
 
-def result_of(command: Command, fingerprint: UUID, decision: Decision, now: datetime) -> CommandResult:
+def result_of(command: AnyCommand, fingerprint: UUID, decision: Applied | Rejected, now: datetime) -> CommandResult:
     """Return the result that tells of a decision."""
     if isinstance(decision, Applied):
         return CommandResult(
@@ -71,11 +72,11 @@ def result_of(command: Command, fingerprint: UUID, decision: Decision, now: date
     return refusal_of(command, fingerprint, decision, now)
 
 
-def _added(command: Command, reservation: Reservation) -> UUID | None:
+def _added(command: AnyCommand, reservation: Reservation) -> UUID | None:
     return reservation.participants[-1].participant_id if command.type == "participant.add" else None
 
 
-def refusal_of(command: Command, fingerprint: UUID, rejected: Rejected, now: datetime) -> CommandResult:
+def refusal_of(command: AnyCommand, fingerprint: UUID, rejected: Rejected, now: datetime) -> CommandResult:
     """Return the result that tells why a command was refused."""
     return CommandResult(
         command_id=command.command_id,
@@ -88,7 +89,7 @@ def refusal_of(command: Command, fingerprint: UUID, rejected: Rejected, now: dat
     )
 
 
-def set_aside(command_id: UUID, rejected: Rejected, now: datetime, command: Command | None = None) -> CommandResult:
+def set_aside(command_id: UUID, rejected: Rejected, now: datetime, command: AnyCommand | None = None) -> CommandResult:
     """Return the result of a message that went to the dead letters; the command, if it could be read at all."""
     return CommandResult(
         command_id=command_id,

@@ -30,6 +30,6 @@ STATUS_CHANGED = Topic("novatrek.booking.reservation.status-changed", 30 * _DAY_
 PAYMENT_PROCESSED = Topic("novatrek.support.payment.processed", 30 * _DAY_MS)
 
 TOPICS = (COMMANDS, BULK_COMMANDS, RESULTS, DEAD_LETTERS, CREATED, STATUS_CHANGED, PAYMENT_PROCESSED)
-#: What the workers read: one agent for each.
-LANES = (COMMANDS, BULK_COMMANDS)
+#: Where commands come in: a lane for callers who wait, and one for imports.
+COMMAND_LANES = (COMMANDS, BULK_COMMANDS)
 EVENT_TOPICS = {"reservation.created": CREATED, "reservation.status_changed": STATUS_CHANGED}

@@ -51,6 +51,32 @@ class Role(StrEnum):
     MINOR = "MINOR"
 
 
+class PaymentStatus(StrEnum):
+    """What happened to the money."""
+
+    COMPLETED = "COMPLETED"
+    REFUNDED = "REFUNDED"
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
+
+
+class PaymentCurrency(StrEnum):
+    """Currencies that payments are made in."""
+
+    USD = "USD"
+    CAD = "CAD"
+    EUR = "EUR"
+    GBP = "GBP"
+
+
+class PaymentMethod(StrEnum):
+    """How it was paid."""
+
+    CREDIT_CARD = "CREDIT_CARD"
+    DEBIT_CARD = "DEBIT_CARD"
+    LOYALTY_POINTS = "LOYALTY_POINTS"
+    PARTNER_CREDIT = "PARTNER_CREDIT"
+
+
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.CONFIRMED, Status.CANCELLED}),
     Status.CONFIRMED: frozenset({Status.GEAR_ASSIGNED, Status.CHECKED_IN, Status.CANCELLED, Status.NO_SHOW}),
@@ -61,6 +87,9 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
     Status.NO_SHOW: frozenset(),
 }
+
+#: From here a reservation goes nowhere; it holds no seats and no day of its guest.
+FINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 
 #: Until the guest arrives a booking may be changed: its date, its party, what it costs.
 MODIFIABLE = frozenset({Status.PENDING, Status.CONFIRMED, Status.GEAR_ASSIGNED})

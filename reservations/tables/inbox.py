@@ -1,10 +1,13 @@
 """The inbox: every handled message with its outcome, written in the transaction of its effect."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from reservations.models.commands import RecordPayment
+from reservations.models.worksheet import Entry, Seen
 from reservations.tables.statements import load
 
 if TYPE_CHECKING:
@@ -13,31 +16,36 @@ if TYPE_CHECKING:
 SQL = load("inbox.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A handled message: what it asked for (hashed), what came of it and what was published (JSON)."""
-
-    message_id: UUID
-    kind: str
-    reservation_id: UUID | None
-    fingerprint: UUID
-    outcome: str
-    publications: str
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What an earlier handling of a message left."""
-
-    fingerprint: UUID
-    outcome: str
-    publications: str
-
-
 async def of_messages(connection: "AnyConnection", message_ids: Collection[UUID]) -> dict[UUID, Seen]:
     """Return what is known of those messages that were handled before."""
     rows = await connection.fetch(SQL["of_messages"], message_ids)
     return {row["message_id"]: Seen(row["fingerprint"], row["outcome"], row["publications"]) for row in rows}
+
+
+async def waiting_for(
+    connection: "AnyConnection", reservation_ids: Collection[UUID]
+) -> dict[UUID, list[RecordPayment]]:
+    """Lock and return the payments that wait for these reservations, by reservation."""
+    waiting: dict[UUID, list[RecordPayment]] = defaultdict(list)
+    if reservation_ids:
+        for row in await connection.fetch(SQL["waiting_for"], sorted(reservation_ids)):
+            waiting[row["reservation_id"]].append(RecordPayment.model_validate_json(row["parked"]))
+    return waiting
+
+
+async def waiting_since(connection: "AnyConnection", before: datetime, limit: int) -> list[RecordPayment]:
+    """Lock and return payments that have waited since before that instant."""
+    rows = await connection.fetch(SQL["waiting_since"], before, limit)
+    return [RecordPayment.model_validate_json(row["parked"]) for row in rows]
+
+
+async def take_turns(connection: "AnyConnection", reservation_ids: Collection[UUID]) -> None:
+    """Let nobody else make these reservations or park a payment for them until the transaction ends.
+
+    Without that a payment and the reservation it is for could miss each other: neither sees what is not committed.
+    """
+    if reservation_ids:
+        await connection.execute(SQL["take_turns"], [str(each) for each in sorted(reservation_ids)])
 
 
 async def insert(connection: "AnyConnection", entries: Sequence[Entry]) -> None:
@@ -48,15 +56,31 @@ async def insert(connection: "AnyConnection", entries: Sequence[Entry]) -> None:
 
     """
     if entries:
+        await connection.execute(SQL["insert"], *_columns(entries))
+
+
+async def answer(connection: "AnyConnection", entries: Sequence[Entry]) -> None:
+    """Write over the entries of messages that had waited or were set aside."""
+    if entries:
         await connection.execute(
-            SQL["insert"],
+            SQL["answer"],
             [e.message_id for e in entries],
-            [e.kind for e in entries],
-            [e.reservation_id for e in entries],
-            [e.fingerprint for e in entries],
             [e.outcome for e in entries],
             [e.publications for e in entries],
+            [e.parked for e in entries],
         )
+
+
+def _columns(entries: Sequence[Entry]) -> tuple[list[object], ...]:
+    return (
+        [e.message_id for e in entries],
+        [e.kind for e in entries],
+        [e.reservation_id for e in entries],
+        [e.fingerprint for e in entries],
+        [e.outcome for e in entries],
+        [e.publications for e in entries],
+        [e.parked for e in entries],
+    )
 
 
 async def outcome_of(connection: "AnyConnection", message_id: UUID) -> str | None:

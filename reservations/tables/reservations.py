@@ -1,11 +1,13 @@
 """The reservations table: locked and written by the worker in batches, read by id."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
 
+from reservations.models.identifiers import kin_range
 from reservations.models.reservation import Participant, Reservation, ReservationDetails
 from reservations.models.vocabulary import stored
 from reservations.tables import participants
@@ -49,6 +51,21 @@ async def find(connection: "AnyConnection", reservation_id: UUID) -> Reservation
         return None
     parties = await participants.of_reservations(connection, [reservation_id])
     return reservation_of(row, parties.get(reservation_id, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """The trip that a reservation is for, who booked it, and who of the party is named."""
+
+    trip_id: UUID
+    guests: frozenset[UUID]
+
+
+async def booked(connection: "AnyConnection", ids: Collection[UUID]) -> dict[UUID, Booked]:
+    """Return whom and what the reservations with these ids are about, without a lock."""
+    span = min(ids), max(ids)
+    rows = await connection.fetch(SQL["booked"], list(ids), *span, *kin_range(*span))
+    return {row["reservation_id"]: Booked(row["trip_id"], frozenset((row["guest_id"], *row["party"]))) for row in rows}
 
 
 async def insert(connection: "AnyConnection", made: Sequence[Reservation]) -> None:

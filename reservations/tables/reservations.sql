@@ -29,3 +29,11 @@ SELECT reservation_id, guest_id, trip_id, confirmation_code, status, trip_date, 
        _rev, created_at, updated_at, details
 FROM reservations.reservations
 WHERE reservation_id = $1;
+
+-- name: booked
+-- What of a reservation never changes, and its party so far; read without a lock.
+SELECT r.reservation_id, r.trip_id, r.guest_id,
+       ARRAY (SELECT p.guest_id FROM reservations.participants AS p
+              WHERE p.reservation_id = r.reservation_id AND p.participant_id BETWEEN $4 AND $5) AS party
+FROM reservations.reservations AS r
+WHERE r.reservation_id = ANY ($1::uuid[]) AND r.reservation_id BETWEEN $2 AND $3;

@@ -1,0 +1,38 @@
+-- name: lock
+-- In the order of their keys, so that two batches never wait for each other in a circle.
+SELECT s.trip_id, s.trip_date, s.capacity, s.taken
+FROM reservations.trip_slots AS s
+JOIN unnest($1::uuid[], $2::date[]) AS wanted (trip_id, trip_date) USING (trip_id, trip_date)
+ORDER BY s.trip_id, s.trip_date
+FOR UPDATE OF s;
+
+-- name: open
+INSERT INTO reservations.trip_slots (trip_id, trip_date, taken)
+SELECT trip_id, trip_date, 0 FROM unnest($1::uuid[], $2::date[]) AS wanted (trip_id, trip_date)
+ON CONFLICT DO NOTHING;
+
+-- name: write
+UPDATE reservations.trip_slots AS s
+SET capacity = u.capacity, taken = u.taken
+FROM unnest($1::uuid[], $2::date[], $3::integer[], $4::integer[]) AS u (trip_id, trip_date, capacity, taken)
+WHERE s.trip_id = u.trip_id AND s.trip_date = u.trip_date;
+
+-- name: imbalances
+-- Trip dates whose count differs from the seats of their active reservations.
+WITH held AS (
+  SELECT trip_id, trip_date, sum(party_size) AS seats
+  FROM reservations.reservations
+  WHERE status <> ALL ($1::varchar[])
+  GROUP BY trip_id, trip_date
+)
+SELECT trip_id, trip_date, coalesce(s.taken, 0) AS counted, coalesce(held.seats, 0)::integer AS held
+FROM reservations.trip_slots AS s
+FULL JOIN held USING (trip_id, trip_date)
+WHERE coalesce(s.taken, 0) <> coalesce(held.seats, 0)
+ORDER BY trip_id, trip_date;
+
+-- name: repair
+INSERT INTO reservations.trip_slots AS s (trip_id, trip_date, taken)
+SELECT * FROM unnest($1::uuid[], $2::date[], $3::integer[])
+ON CONFLICT (trip_id, trip_date)
+DO UPDATE SET taken = excluded.taken, capacity = CASE WHEN s.capacity IS NULL THEN NULL ELSE greatest(s.capacity, excluded.taken) END;
