@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -120,9 +121,13 @@ def kafka_container() -> Iterator[Server]:
 def embedded_postgres(home: Home) -> Iterator[Server]:
     """Give an embedded PostgreSQL that does not wait for its disk."""
     server = apart(postgres.prepare(home, durable=False))
-    with running(server.program, server.is_ready):
-        made = server.installation
-        yield Server(server.dsn, f"PostgreSQL {made.version} (embedded, {made.origin})", embedded=True)
+    try:
+        with running(server.program, server.is_ready):
+            made = server.installation
+            yield Server(server.dsn, f"PostgreSQL {made.version} (embedded, {made.origin})", embedded=True)
+    finally:
+        # As root it may lie outside of the folder given.
+        shutil.rmtree(server.data.parent, ignore_errors=True)
 
 
 @contextmanager

@@ -104,6 +104,13 @@ class Desk(RuleBasedStateMachine):
                 self._watch(each)
         return outcomes
 
+    def apply_at(self, rev: int | None, command: UpdateReservation | TransitionReservation) -> None:
+        """Apply a change that is based on a revision: a stale one must be refused."""
+        state = self.states.get(command.reservation_id)
+        (outcome,) = self.apply(command)
+        if state and rev is not None:
+            assert (outcome.code is ErrorCode.REVISION_CONFLICT) == (state.rev != rev)
+
     def _keep(self, sheet: Worksheet) -> None:
         for old, now in sheet.touched():
             assert now.rev > (old.rev if old else 0)
@@ -117,7 +124,8 @@ class Desk(RuleBasedStateMachine):
             if entry.parked and entry.reservation_id:
                 waiting = RecordPayment.model_validate_json(entry.parked)
                 self.waiting.setdefault(entry.reservation_id, []).append(waiting)
-        self.waiting = {key: payments for key, payments in self.waiting.items() if key not in self.states}
+        for key in self.waiting.keys() & self.states.keys():
+            assert all(self.seen[payment.command_id].outcome for payment in self.waiting.pop(key))
         self.books = Books(sheet.context.books.seats(), dict(sheet.context.books.days()))
 
     def _watch(self, outcome: Outcome) -> None:
@@ -174,14 +182,14 @@ class Desk(RuleBasedStateMachine):
     def update(self, key: UUID, rev: int | None, change: dict[str, Any]) -> AnyCommand:
         payload = ReservationChanges(**change)
         command = UpdateReservation(**self.envelope(reservation_id=key, expected_rev=rev), payload=payload)
-        self.apply(command)
+        self.apply_at(rev, command)
         return command
 
     @rule(target=commands, key=reservations, target_status=st.sampled_from(Status), rev=st.none() | st.integers(1, 4))
     def transition(self, key: UUID, target_status: Status, rev: int | None) -> AnyCommand:
         payload = Transition(target_status=target_status)
         command = TransitionReservation(**self.envelope(reservation_id=key, expected_rev=rev), payload=payload)
-        self.apply(command)
+        self.apply_at(rev, command)
         return command
 
     @rule(target=commands, key=reservations)

@@ -1,0 +1,121 @@
+"""The walk-through of the README, run word for word against what `make run` starts."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from reservations.app.settings import Settings
+from tests.stack_run import REPOSITORY, STARTED, alive, descendants, eventually
+
+START_LIMIT_S = 60
+WALK_LIMIT_S = 120
+STOP_LIMIT_S = 20
+README_ADDRESS = "127.0.0.1:8080"
+#: Printed between the outputs of two blocks.
+END_OF_BLOCK = "-- end of block --"
+#: What the README writes for what differs from run to run: anything within one line.
+DIFFERS = "…"
+STEP = re.compile(r"```bash\n(?P<script>.*?)```\n(?:\n```(?:json|text)\n(?P<printed>.*?)```)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A block of the walk-through, and what the README says that it prints."""
+
+    script: str
+    printed: str
+
+    def prints(self, output: str) -> bool:
+        """Tell whether an output is what the README says."""
+        pattern = "[^\n]*?".join(map(re.escape, self.printed.split(DIFFERS)))
+        return re.fullmatch(pattern, output) is not None
+
+
+def steps() -> list[Step]:
+    """Return the blocks of the walk-through in their order."""
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    section = re.search(r"^## Walk-through$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    assert section, "the README has no walk-through"
+    found = [Step(match["script"], match["printed"] or "") for match in STEP.finditer(section[1])]
+    assert len(found) == section[1].count("```bash"), "a block was not understood"
+    return found
+
+
+@pytest.fixture
+def project() -> Iterator[Path]:
+    """Give a folder with the project's virtual environment, and a service that was started in it."""
+    if shutil.which("curl") is None:
+        pytest.skip("no curl on PATH: the walk-through uses it")
+    folder = Path(tempfile.mkdtemp(prefix="readme-", dir="/tmp"))  # a place that the database's user can enter
+    folder.chmod(0o755)
+    (folder / ".venv").symlink_to(sys.prefix)
+    try:
+        with running_stack(folder) as printed:
+            # The README's address leads to the port that the service was given here.
+            port = re.findall(r"REST +http://127\.0\.0\.1:(\d+)/", printed)[0]
+            (folder / ".curlrc").write_text(f"connect-to = {README_ADDRESS}:127.0.0.1:{port}\nnoproxy = *\n")
+            yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def running_stack(folder: Path) -> Iterator[str]:
+    """Run `reservations up` in a folder, on free ports; give what it printed until it was ready."""
+    printed = folder / "up.log"
+    with printed.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reservations.app.cli", "up"],
+            env=environment() | {"RESERVATIONS_HTTP_PORT": "0", "RESERVATIONS_WORKER_HTTP_PORT": "0"},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    started: list[int] = []
+    try:
+        eventually(lambda: STARTED in printed.read_text() or process.poll() is not None, START_LIMIT_S)
+        assert STARTED in printed.read_text(), printed.read_text()
+        started = descendants(process.pid)
+        yield printed.read_text()
+    finally:
+        process.terminate()
+        process.wait(STOP_LIMIT_S)
+        eventually(lambda: not alive(started))
+
+
+def environment() -> dict[str, str]:
+    """Return the environment without any setting of the service."""
+    names = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name not in names} | {"PYTHONPATH": str(REPOSITORY)}
+
+
+def outputs_of(walk: list[Step], folder: Path) -> list[str]:
+    """Run the blocks one after the other in one bash; return what each printed, also on standard error."""
+    ran = subprocess.run(
+        ["bash"],
+        input="".join(f"{step.script}\necho '{END_OF_BLOCK}'\n" for step in walk),
+        env=environment() | {"CURL_HOME": str(folder)},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=WALK_LIMIT_S,
+        text=True,
+        check=True,
+    )
+    return ran.stdout.split(f"{END_OF_BLOCK}\n")[:-1]
+
+
+def test_the_walk_through_prints_what_the_readme_says(project: Path) -> None:
+    walk = steps()
+    for step, output in zip(walk, outputs_of(walk, project), strict=True):
+        assert step.prints(output), f"{step.script}\nprinted\n{output}\ninstead of\n{step.printed}"
