@@ -9,7 +9,9 @@ from uuid import UUID
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from reservations.models.eligibility import Guest, GuestStatus, Trip, TripStatus
+from reservations.models.fields import MAX_PARTY_SIZE
 
+END_OF_AMOUNTS = 10**8
 DATE_LENGTH = len("2027-05-01")
 
 
@@ -60,7 +62,7 @@ class TripAnswer(Answer):
     status: TripStatus
     min_participants: Count = 1
     max_participants: Count
-    base_price: Annotated[Decimal, Field(ge=0, lt=100_000_000)]
+    base_price: Annotated[Decimal, Field(ge=0, lt=END_OF_AMOUNTS)]
     age_minimum: Count | None = None
     required_certifications: frozenset[str] | None = None
     duration_hours: Annotated[Decimal, Field(ge=0)] | None = None
@@ -96,6 +98,8 @@ class Answers:
         """Read a trip."""
         answer = TripAnswer.model_validate_json(body)
         _require_same(trip_id, answer.id)
+        if answer.base_price * min(answer.max_participants, MAX_PARTY_SIZE) >= END_OF_AMOUNTS:
+            raise AnswerError("The trip costs more than can be charged.")
         return Trip(
             trip_id,
             answer.status,

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +17,8 @@ app = typer.Typer(
     help="NovaTrek's booking service.",
     pretty_exceptions_enable=False,
 )
+slots = typer.Typer(no_args_is_help=True, help="The seats of trip dates.")
+app.add_typer(slots, name="slots")
 
 
 def main() -> None:
@@ -81,6 +83,20 @@ def gateway() -> None:
     from reservations.app.gateway import run
 
     _run_for_long(run(_settings("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
+
+
+@slots.command()
+def audit(
+    repair: Annotated[bool, typer.Option(help="Set wrong counts to what the reservations hold.")] = False,
+) -> None:
+    """Compare the seats counted for each trip date with what its active reservations hold; exit 1 if they differ."""
+    from reservations.app.audit import audit_slots
+
+    wrong = asyncio.run(audit_slots(_settings("DATABASE_URL"), repair=repair))
+    for each in wrong:
+        typer.echo(f"trip {each.trip_id} on {each.trip_date}: {each.counted} counted, {each.held} held")
+    typer.echo(f"{len(wrong)} trip dates differ{' and were repaired' if wrong and repair else ''}.")
+    sys.exit(1 if wrong and not repair else 0)
 
 
 def _settings(*needed: str) -> Settings:

@@ -1,6 +1,7 @@
 """Creating the topics as they are declared, and verifying those that exist."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -13,22 +14,48 @@ class TopicsError(Exception):
     """The topics are not as the service needs them."""
 
 
-async def ensure_topics(settings: Settings) -> list[str]:
-    """Create the topics that are missing; return their names.
-
-    Raises:
-        TopicsError: the broker refused one, or one exists with fewer partitions than the others need.
-
-    """
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     await admin.start()
     try:
-        existing = set(await admin.list_topics())
-        missing = [topic for topic in TOPICS if settings.kafka_topic_prefix + topic.name not in existing]
-        await _create(admin, missing, settings)
-        return [settings.kafka_topic_prefix + topic.name for topic in missing]
+        yield admin
     finally:
         await admin.close()
+
+
+async def ensure_topics(settings: Settings) -> list[str]:
+    """Create the topics that are missing, verify those that exist; return the names of the new ones.
+
+    Raises:
+        TopicsError: the broker refused one, or one has fewer partitions than is set.
+
+    """
+    async with _admin(settings) as admin:
+        found = await _partitions(admin, settings)
+        missing = [topic for topic in TOPICS if found[_name(topic, settings)] == 0]
+        await _create(admin, missing, settings)
+    few = [f"{name} has {count}" for name, count in found.items() if 0 < count < settings.kafka_partitions]
+    if few:
+        wanted = settings.kafka_partitions
+        raise TopicsError(f"KAFKA_PARTITIONS is {wanted}, but {', '.join(few)}; alter the topics or the setting.")
+    return [_name(topic, settings) for topic in missing]
+
+
+async def missing_topics(settings: Settings) -> list[str]:
+    """Return the names of the topics that do not exist."""
+    async with _admin(settings) as admin:
+        found = await _partitions(admin, settings)
+    return [name for name, count in found.items() if count == 0]
+
+
+async def _partitions(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
+    """Return the number of partitions of each topic, 0 of one that does not exist."""
+    names = [_name(topic, settings) for topic in TOPICS]
+    existing = set(await admin.list_topics()).intersection(names)
+    described = await admin.describe_topics(sorted(existing)) if existing else []
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+    return {name: counts.get(name, 0) for name in names}
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings: Settings) -> None:
@@ -41,22 +68,14 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings:
             raise TopicsError(f"The broker refused to create {name}: {error.__name__}")
 
 
+def _name(topic: Topic, settings: Settings) -> str:
+    return settings.kafka_topic_prefix + topic.name
+
+
 def _new(topic: Topic, settings: Settings) -> NewTopic:
     return NewTopic(
-        settings.kafka_topic_prefix + topic.name,
+        _name(topic, settings),
         num_partitions=settings.kafka_partitions,
         replication_factor=settings.kafka_replication_factor,
         topic_configs={"retention.ms": str(topic.retention_ms), **topic.config},
     )
-
-
-async def missing_topics(settings: Settings) -> list[str]:
-    """Return the names of the topics that do not exist."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
-    await admin.start()
-    try:
-        existing = set(await admin.list_topics())
-    finally:
-        await admin.close()
-    wanted = (settings.kafka_topic_prefix + topic.name for topic in TOPICS)
-    return [name for name in wanted if name not in existing]

@@ -9,7 +9,7 @@ from reservations.http.reads import (
     IncludeQuery,
     Reads,
     ReservationPage,
-    ReservationWithHistory,
+    ReservationWithMore,
     SearchQuery,
 )
 from reservations.http.requests import ChangeHeaders, ReadHeaders, WriteHeaders
@@ -31,7 +31,7 @@ WRITE = {
         headers={"Location": "Where the command's status is.", **RETRY},
     ),
     **INVALID,
-    422: Answer("The idempotency key was used for another request.", Error),
+    422: Answer("The idempotency key was used for another request, or somebody may not take part.", Error),
     500: Answer("The command breaks the service; it was set aside for a person to look at.", Error),
     503: Answer("Changes can't be taken now.", Error, headers=RETRY),
 }
@@ -81,7 +81,7 @@ def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
                 201: Answer("Created.", Reservation, headers={"Location": "Where it is.", **TAG}),
                 **WRITE,
                 **BODY,
-                409: Answer("It can't be booked.", Error),
+                409: Answer("The trip is fully booked that day, or the guest has another reservation for it.", Error),
             },
             headers=WriteHeaders,
             body=NewReservation,
@@ -101,7 +101,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             BOOKING,
             reads.find,
             {
-                200: Answer("The reservation.", ReservationWithHistory, headers=TAG),
+                200: Answer("The reservation.", ReservationWithMore, headers=TAG),
                 **UNCHANGED,
                 **INVALID,
                 **MISSING,

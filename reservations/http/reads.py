@@ -1,7 +1,7 @@
 """The reads: straight from Postgres, on the reader's role."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,14 +11,14 @@ import asyncpg
 import orjson
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
 from reservations.http.problems import problem
 from reservations.http.requests import Query, ReadHeaders, entity_tag, is_unchanged, path_id, read_headers, read_query
 from reservations.http.writes import RETRY_AFTER_S, not_found
 from reservations.models.errors import ErrorCode
 from reservations.models.fields import MAX_PARTY_SIZE
-from reservations.models.reservation import Reservation, StatusChange
+from reservations.models.reservation import PaymentEntry, Reservation, StatusChange
 from reservations.models.results import CommandResult
 from reservations.models.vocabulary import Status
 from reservations.tables import inbox, reservations, search, status_history
@@ -30,6 +30,16 @@ MAX_PAGE_SIZE = 100
 #: Totals are exact up to here; pages further on are reached by the cursor.
 MAX_COUNTED = 10_000
 ACQUIRE_TIMEOUT_S = 5.0
+#: What people write for other characters, and between them.
+_MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None, "\0": None})
+INCLUDE = "^(status_history|payments)(,(status_history|payments))*$"
+
+
+def _as_printed(code: str | None) -> str | None:
+    """Read a confirmation code as people type it: Crockford's base 32 takes o for 0, and i and l for 1."""
+    if code is None:
+        return None
+    return code.upper().translate(_MISREAD)
 
 
 class SearchQuery(Query):
@@ -45,7 +55,7 @@ class SearchQuery(Query):
     """First trip date."""
     end_date: date | None = None
     """Last trip date, inclusive."""
-    confirmation_code: Annotated[str | None, Field(pattern="^[0-9A-HJKMNP-TV-Z]{12}$")] = None
+    confirmation_code: Annotated[str | None, AfterValidator(_as_printed), Field(max_length=40)] = None
     """The code the guest was given."""
     party_size: Annotated[int | None, Field(ge=1, le=MAX_PARTY_SIZE)] = None
     """Seats booked."""
@@ -106,20 +116,30 @@ class ReservationPage(BaseModel):
 class IncludeQuery(Query):
     """What to show besides the reservation."""
 
-    include: Literal["status_history"] | None = None
+    include: Annotated[str | None, Field(pattern=INCLUDE, examples=["status_history"])] = None
+    """`status_history`, `payments`, or both, comma separated."""
 
 
-class ReservationWithHistory(Reservation):
-    """A reservation, with its status history when that was asked for."""
+class Payments(BaseModel):
+    """What was paid for a reservation."""
+
+    paid_amount: float
+    """Paid, less what was refunded."""
+    entries: list[PaymentEntry]
+
+
+class ReservationWithMore(Reservation):
+    """A reservation, with what else was asked for."""
 
     status_history: list[StatusChange] | None = None
+    payments: Payments | None = None  # type: ignore[assignment]
 
 
 class CommandStatus(BaseModel):
     """Where a command stands. One that has not been handled yet is PENDING, and so is one that was never sent."""
 
     command_id: UUID
-    status: Literal["PENDING", "APPLIED", "REJECTED"]
+    status: Literal["PENDING", "APPLIED", "REJECTED", "DEAD_LETTERED"]
     result: CommandResult | None = None
 
 
@@ -132,14 +152,17 @@ class Reads:
     async def find(self, request: web.Request) -> web.Response:
         """GET /reservations/{reservation_id}."""
         read_headers(request, ReadHeaders)
-        include = read_query(request, IncludeQuery).include
+        include = read_query(request, IncludeQuery).include or ""
         reservation_id = path_id(request, "reservation_id")
         async with self._connection() as connection:
             reservation = await _existing(connection, reservation_id)
             if is_unchanged(request, reservation.rev):
                 return _unchanged(reservation)
-            history = await status_history.of_reservation(connection, reservation_id) if include else None
-        return _json(_shown(reservation, history), {"ETag": entity_tag(reservation.rev)})
+            more = {"payments": _payments(reservation)} if "payments" in include else {}
+            if "status_history" in include:
+                history = await status_history.of_reservation(connection, reservation_id)
+                more["status_history"] = orjson.dumps([change.model_dump(mode="json") for change in history])
+        return _json(_shown(reservation, more), {"ETag": entity_tag(reservation.rev)})
 
     async def participants(self, request: web.Request) -> web.Response:
         """GET /reservations/{reservation_id}/participants."""
@@ -200,12 +223,14 @@ async def _existing(connection: "AnyConnection", reservation_id: UUID) -> Reserv
     return reservation
 
 
-def _shown(reservation: Reservation, history: list[StatusChange] | None) -> bytes:
-    shown = reservation.shown().encode()
-    if history is None:
-        return shown
-    changes = orjson.dumps([change.model_dump(mode="json") for change in history])
-    return shown[:-1] + b',"status_history":' + changes + b"}"
+def _shown(reservation: Reservation, more: Mapping[str, bytes]) -> bytes:
+    members = b"".join(b',"' + name.encode() + b'":' + value for name, value in more.items())
+    return reservation.shown().encode()[:-1] + members + b"}"
+
+
+def _payments(reservation: Reservation) -> bytes:
+    entries = [entry.model_dump(mode="json") for entry in reservation.payments]
+    return orjson.dumps({"paid_amount": float(reservation.paid_amount), "entries": entries})
 
 
 def _page(query: SearchQuery, found: list[Reservation], total: int | None) -> dict[str, Any]:

@@ -22,12 +22,12 @@ _AFTER_VARIANT = (1 << 62) - 1
 
 def uuid7(unix_ms: int, entropy: Entropy = secrets.token_bytes) -> UUID:
     """Return a UUIDv7 of that millisecond with 74 random bits."""
-    return _uuid7(unix_ms, int.from_bytes(entropy(2), "big") & MAX_ORDINAL, entropy)
+    random = int.from_bytes(entropy(10), "big")
+    return _uuid7(unix_ms, random >> 64 & MAX_ORDINAL, random)
 
 
-def _uuid7(unix_ms: int, ordinal: int, entropy: Entropy) -> UUID:
-    random = int.from_bytes(entropy(8), "big") & _AFTER_VARIANT
-    return UUID(int=unix_ms << 80 | _VERSION | ordinal << 64 | _VARIANT | random)
+def _uuid7(unix_ms: int, ordinal: int, random: int) -> UUID:
+    return UUID(int=unix_ms << 80 | _VERSION | ordinal << 64 | _VARIANT | random & _AFTER_VARIANT)
 
 
 def unix_ms(instant: datetime) -> int:
@@ -47,7 +47,7 @@ def time_of(uuid: UUID) -> datetime:
 
 def kin_of(reservation_id: UUID, ordinal: int, entropy: Entropy = secrets.token_bytes) -> UUID:
     """Return a new id for a row that belongs to this reservation: in its month, sorted by the ordinal (modulo 4096)."""
-    return _uuid7(unix_ms_of(reservation_id), ordinal & MAX_ORDINAL, entropy)
+    return _uuid7(unix_ms_of(reservation_id), ordinal & MAX_ORDINAL, int.from_bytes(entropy(8), "big"))
 
 
 def kin_range(first: UUID, last: UUID) -> tuple[UUID, UUID]:

@@ -5,10 +5,12 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from reservations.models.eligibility import Trip, failed_requirements, price, unavailable
+from reservations.models.eligibility import Surroundings, Trip, failed_requirements, price, unavailable
 from reservations.models.errors import ErrorCode, Rejected, invalid_field
 from reservations.models.steps import Context
 
+#: Without neighbours there are no terms.
+NOWHERE = Surroundings()
 #: The trip catalog has its prices in this currency.
 CATALOG_CURRENCY = "USD"
 
@@ -47,6 +49,8 @@ def refuse_terms(
 ) -> Rejected | None:
     """Return why these guests can't take this trip, all reasons together."""
     surroundings = context.surroundings
+    if surroundings == NOWHERE:
+        return None
     if unavailable(surroundings, trip_id, {booker, *party}):
         return Rejected(
             ErrorCode.UPSTREAM_UNAVAILABLE,

@@ -61,6 +61,11 @@ async def imbalances(connection: "AnyConnection") -> list[Imbalance]:
     return [Imbalance(row["trip_id"], row["trip_date"], row["counted"], row["held"]) for row in rows]
 
 
+async def hold_still(connection: "AnyConnection") -> None:
+    """Let no batch take or give back seats until the transaction ends."""
+    await connection.execute(SQL["hold_still"])
+
+
 async def repair(connection: "AnyConnection", wrong: Sequence[Imbalance]) -> None:
     """Set the counts of trip dates to what their reservations hold."""
     await connection.execute(

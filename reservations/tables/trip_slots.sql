@@ -36,3 +36,7 @@ INSERT INTO reservations.trip_slots AS s (trip_id, trip_date, taken)
 SELECT * FROM unnest($1::uuid[], $2::date[], $3::integer[])
 ON CONFLICT (trip_id, trip_date)
 DO UPDATE SET taken = excluded.taken, capacity = CASE WHEN s.capacity IS NULL THEN NULL ELSE greatest(s.capacity, excluded.taken) END;
+
+-- name: hold_still
+-- Batches lock rows here before they take seats: none is under way while this is held.
+LOCK TABLE reservations.trip_slots IN EXCLUSIVE MODE;
