@@ -136,7 +136,7 @@ class StackRun:
         with self.printed.open("w") as output:
             self.process = subprocess.Popen(
                 [python, "-c", DRIVER],
-                env=os.environ | {"PYTHONPATH": path} | places | environ,
+                env=os.environ | {"PYTHONPATH": path, "SIMULATE_NEIGHBOURS": "false"} | places | environ,
                 cwd=home.parent,
                 stdout=output,
                 stderr=subprocess.STDOUT,

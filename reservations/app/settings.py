@@ -28,6 +28,8 @@ class Settings(BaseSettings):
 
     reservations_home: Path = Path(".reservations")
     """Folder for the state of what `make run` starts."""
+    simulate_neighbours: bool = True
+    """Whether `make run` plays guest profiles, trip catalog and payments, beside an embedded broker only."""
     reservations_http_host: str = "127.0.0.1"
     """Address the gateway listens on."""
     reservations_http_port: Port = 8080

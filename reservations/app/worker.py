@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import aiohttp
+import stamina
 import structlog
 from aiohttp import web
 
@@ -37,6 +38,8 @@ async def run(settings: Settings) -> int:
     End the process with `os._exit` afterwards: Faust may leave threads.
     """
     logs.configure("worker", settings.log_level)
+    # Each call to a neighbour is measured already.
+    stamina.instrumentation.set_on_retry_hooks([])
     dependencies.log_start(settings)
     async with AsyncExitStack() as stack:
         worker = Worker(settings)
@@ -57,7 +60,7 @@ class Worker:
         self._months = BookableMonths()
         self._pool = database.pool_of(settings.database_url, database.WRITER, settings.pool_limits("worker"))
         self._producer = kafka.producer(settings)
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         self._scout = Scout(self._pool, self._neighbours())
         self._publisher = Publisher(self._producer, settings.kafka_topic_prefix)
         self._clock = Clock(self._pool, self._publisher, settings.deadlines())

@@ -43,7 +43,7 @@ UNCHANGED = {304: Answer("The revision is still the one given.", headers=TAG)}
 
 BOOKING_EXAMPLE = {
     "guest_id": "0b8f4a52-6f0e-4c0e-9d5e-2f6f0c1b7a11",
-    "trip_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+    "trip_id": "00000000-0000-4000-9000-000000000008",
     "trip_date": "2027-06-12",
     "participants": [{"guest_id": "0b8f4a52-6f0e-4c0e-9d5e-2f6f0c1b7a11", "role": "PRIMARY"}],
     "party_size": 2,

@@ -10,6 +10,7 @@ from uuid import uuid4
 import aiohttp
 
 from reservations.app.stack.home import Home, free_port, is_free
+from reservations.app.stack.neighbours import EXAMPLE_TRIP
 from reservations.app.stack.programs import StackError
 from reservations.app.stack.supervisor import Say
 
@@ -66,12 +67,15 @@ class Readiness:
         return False
 
 
-def summary(home: Home, gateway: Address, worker: Address, env: dict[str, str], env_file: Path) -> str:
+def summary(
+    home: Home, gateway: Address, worker: Address, env: dict[str, str], env_file: Path, *, simulated: bool
+) -> str:
     """Return where everything is, and a request to try."""
     body = (
-        f'{{"guest_id": "{uuid4()}", "trip_id": "{uuid4()}", '
+        f'{{"guest_id": "{uuid4()}", "trip_id": "{EXAMPLE_TRIP}", "awaiting_payment": true, '
         f'"trip_date": "{(datetime.now(UTC) + TRIP_AHEAD).date()}", "party_size": 2, "total_amount": 398.00}}'
     )
+    paid = " The simulated payments service pays its deposit within seconds:" if simulated else ""
     return f"""
 svc-reservations runs. Ctrl-C stops it.
 
@@ -80,11 +84,13 @@ svc-reservations runs. Ctrl-C stops it.
   Metrics     {gateway.url}/metrics  {worker.url}/metrics
   PostgreSQL  {without_password(env["DATABASE_URL"])}
   Brokers     {env["KAFKA_BOOTSTRAP_SERVERS"]}
+  Guests      {env.get("GUEST_PROFILES_URL") or "not asked: no GUEST_PROFILES_URL"}
+  Trips       {env.get("TRIP_CATALOG_URL") or "not asked: no TRIP_CATALOG_URL"}
   State       {home.path}
   Logs        {home.path / "log"}
   Addresses   . {env_file}
 
-Make a reservation:
+Make a reservation; it begins PENDING.{paid}
 
   curl -i {gateway.url}/reservations -H 'Content-Type: application/json' \\
     -d '{body}'

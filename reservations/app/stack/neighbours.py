@@ -38,6 +38,10 @@ def trip_id(number: int) -> UUID:
     return UUID(f"00000000-0000-4000-9000-{number:012d}")
 
 
+#: The trip that examples book: 199.00 USD for each participant.
+EXAMPLE_TRIP = trip_id(8)
+
+
 @dataclass(frozen=True, slots=True)
 class Special:
     """An id that is answered differently: what it is, what comes of booking with it, and how its answer differs.
@@ -101,7 +105,7 @@ SPECIAL_TRIPS = (
     Special(
         trip_id(7), "Trip for parties of four or more", "PARTY_MINIMUM fails for less", differs={"min_participants": 4}
     ),
-    Special(trip_id(8), "Trip for 199.00 USD a participant", "Two pay 398.00", differs={"base_price": 199.00}),
+    Special(EXAMPLE_TRIP, "Trip for 199.00 USD a participant", "Two pay 398.00", differs={"base_price": 199.00}),
     Special(trip_id(9), "Trip that can't be had", "UPSTREAM_UNAVAILABLE", 503),
 )
 

@@ -14,13 +14,14 @@ import aiohttp
 from reservations.app.settings import Settings
 from reservations.app.stack import broker, postgres
 from reservations.app.stack.addresses import Address, Readiness, listen_at, summary
-from reservations.app.stack.home import Home
+from reservations.app.stack.home import LOOPBACK, Home
 from reservations.app.stack.programs import Program, StackError, complete
 from reservations.app.stack.supervisor import Child, Say, Supervisor, say
 
 READY_LIMIT_S = 30
 SERVER_READY_LIMIT_S = 60  # a server that was killed replays its log first
 SERVICE_STOP_LIMIT_S = 3
+SIMULATION_STOP_LIMIT_S = 0.5
 
 EMBEDDED_BROKER = {
     "KAFKA_ENABLE_IDEMPOTENCE": "false",
@@ -42,6 +43,8 @@ class Commands:
     topics: tuple[str, ...] = field(default_factory=lambda: service("topics"))
     worker: tuple[str, ...] = field(default_factory=lambda: service("worker"))
     gateway: tuple[str, ...] = field(default_factory=lambda: service("gateway"))
+    neighbours: tuple[str, ...] = (sys.executable, "-m", "reservations.app.stack.neighbours")
+    payments: tuple[str, ...] = (sys.executable, "-m", "reservations.app.stack.payments")
 
 
 async def up(settings: Settings, commands: Commands | None = None, say: Say = say) -> int:
@@ -85,6 +88,7 @@ class Stack:
         self.home = home
         self.supervisor = Supervisor(say)
         self.env = dict(os.environ)
+        self.simulated = False
         self._say = say
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -115,13 +119,19 @@ class Stack:
         async with self._step("Database schema"):
             await complete(self._program("migrate", self.commands.migrate))
         await self._create_topics()
+        await self._start_neighbours()
         children = {
             "worker": self.supervisor.keep(self._program("worker", self.commands.worker)),
             "gateway": self.supervisor.keep(self._program("gateway", self.commands.gateway)),
         }
         await self._ready(children["worker"], worker)
         await self._ready(children["gateway"], gateway)
-        self._say(summary(self.home, gateway, worker, self.env, env_file))
+        if self.simulated:
+            self.env["GATEWAY_URL"] = gateway.url
+            self.supervisor.keep(
+                self._program("payments", self.commands.payments, stop_limit_s=SIMULATION_STOP_LIMIT_S)
+            )
+        self._say(summary(self.home, gateway, worker, self.env, env_file, simulated=self.simulated))
 
     def _addresses(self) -> tuple[Address, Address]:
         """Return where gateway and worker listen, and tell them so."""
@@ -161,12 +171,14 @@ class Stack:
             self.env["KAFKA_BOOTSTRAP_SERVERS"] = given
             return
         server = broker.prepare(self.home)
+        # What talks to a real broker must not hear of simulated payments.
+        self.simulated = self.settings.simulate_neighbours
         self.env |= EMBEDDED_BROKER | {"KAFKA_BOOTSTRAP_SERVERS": server.address}
 
         async def again() -> None:
             await self.supervisor.until(child, server.is_ready, READY_LIMIT_S)
             await self._create_topics()
-            self.supervisor.restart("worker", "gateway")
+            self.supervisor.restart("worker", "gateway", *(["payments"] if self.simulated else []))
 
         async with self._step("Broker"):
             self._say("  Tansu, in memory: its topics are gone when it stops")
@@ -177,21 +189,28 @@ class Stack:
         async with self._step("Topics"):
             await complete(self._program("topics", self.commands.topics))
 
+    async def _start_neighbours(self) -> None:
+        """Start the simulated guest profiles and trip catalog for those whose real addresses are not set."""
+        if not self.simulated:
+            return
+        address = Address(LOOPBACK, self.home.port("neighbours"))
+        urls = {"GUEST_PROFILES_URL": "guest-profiles", "TRIP_CATALOG_URL": "trip-catalog"}
+        missing = {name: f"{address.url}/{path}" for name, path in urls.items() if not self.env.get(name)}
+        if missing:
+            argv = (*self.commands.neighbours, "--port", str(address.port))
+            program = self._program("neighbours", argv, SIMULATION_STOP_LIMIT_S)
+            await self._ready(self.supervisor.keep(program), address)
+            self.env |= missing
+
     async def _ready(self, child: Child, address: Address) -> None:
         name = child.program.name
         async with self._step(name.capitalize()), aiohttp.ClientSession() as session:
             readiness = Readiness(session, f"{address.url}/health/ready", lambda text: self._say(f"  {name}: {text}"))
             await self.supervisor.until(child, readiness.is_ready, READY_LIMIT_S)
 
-    def _program(self, name: str, argv: tuple[str, ...]) -> Program:
-        return Program(
-            name=name,
-            argv=argv,
-            env=self.env,
-            output=self.home.log(name),
-            echo=True,
-            stop_limit_s=SERVICE_STOP_LIMIT_S,
-        )
+    def _program(self, name: str, argv: tuple[str, ...], stop_limit_s: float = SERVICE_STOP_LIMIT_S) -> Program:
+        log = self.home.log(name)
+        return Program(name=name, argv=argv, env=self.env, output=log, echo=True, stop_limit_s=stop_limit_s)
 
     @asynccontextmanager
     async def _step(self, name: str) -> AsyncIterator[None]:
