@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from tests.conditions import eventually
 
 START_LIMIT_S = 30
 STOP_LIMIT_S = 15
+HEAR_LIMIT_S = 20
 
 
 @dataclass(slots=True)
@@ -57,6 +58,24 @@ class Process:
         """End it as a crash would."""
         self.send(signal.SIGKILL)
         await self.ended()
+
+
+@dataclass(slots=True)
+class Listener:
+    """Hears what is put on topics from a moment on."""
+
+    consumer: AIOKafkaConsumer
+    heard: list[ConsumerRecord] = field(default_factory=list)
+
+    async def until(self, enough: Callable[[list[ConsumerRecord]], bool], limit_s: float = HEAR_LIMIT_S) -> None:
+        """Listen until what was heard is enough; fail when it is not within the limit."""
+
+        async def listen() -> bool:
+            for records in (await self.consumer.getmany(timeout_ms=20)).values():
+                self.heard += records
+            return enough(self.heard)
+
+        await eventually(listen, limit_s=limit_s)
 
 
 @dataclass(slots=True)
@@ -141,17 +160,30 @@ class Service:
 
     async def read(self, topic: str) -> list[ConsumerRecord]:
         """Return every message of a topic."""
+        async with self._consuming(topic, since="earliest") as consumer:
+            return await _read_all(consumer)
+
+    @asynccontextmanager
+    async def listening(self, *topics: str) -> AsyncIterator[Listener]:
+        """Give a listener to what is put on topics from now on; it may hear the end of what was there before, too."""
+        async with self._consuming(*topics, since="latest") as consumer:
+            for partition in consumer.assignment():
+                await consumer.position(partition)
+            yield Listener(consumer)
+
+    @asynccontextmanager
+    async def _consuming(self, *topics: str, since: str) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            self.topic_prefix + topic,
+            *(self.topic_prefix + topic for topic in topics),
             bootstrap_servers=self.kafka,
             group_id=None,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset=since,
             fetch_max_wait_ms=20,
         )
         await consumer.start()
         try:
-            return await _read_all(consumer)
+            yield consumer
         finally:
             await consumer.stop()
 

@@ -48,6 +48,9 @@ def _decode(delivery: Delivery, read: Callable[[bytes], T], *, id_field: str, be
         return read(value)
     except ValidationError as error:
         return Unreadable(unreadable(error, below=below), _id(value, id_field))
+    except Exception as error:
+        # Whatever a message can make go wrong, those behind it go on.
+        return _unreadable(f"can't be read ({type(error).__name__})")
 
 
 def _unreadable(why: str) -> Unreadable:

@@ -74,7 +74,7 @@ def dead_letter(original: Delivery, reason: Rejected, at: datetime) -> Publicati
         ("dead-letter-topic", original.topic.encode()),
         ("dead-letter-partition", str(original.partition).encode()),
         ("dead-letter-offset", str(original.offset).encode()),
-        ("dead-letter-first-seen", datetime.fromtimestamp(original.timestamp, UTC).isoformat().encode()),
+        ("dead-letter-first-seen", _instant(original.timestamp).encode()),
         ("dead-letter-at", at.isoformat().encode()),
     ]
     return Publication(DEAD_LETTERS.name, original.key, original.value, headers)
@@ -94,6 +94,14 @@ def payment_dead_letter(payment: RecordPayment, reason: Rejected, at: datetime) 
     return Publication(DEAD_LETTERS.name, str(payment.reservation_id).encode(), value, headers)
 
 
+def _instant(unix_s: float) -> str:
+    """Return a message's time, which is the producer's to choose, as ISO 8601 if it can be said so."""
+    try:
+        return datetime.fromtimestamp(unix_s, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return f"{unix_s} s"
+
+
 def headers_of(delivery: Delivery) -> list[tuple[str, bytes]]:
     """Return the headers of a message in their order."""
     return list(delivery.headers or ())
@@ -101,4 +109,4 @@ def headers_of(delivery: Delivery) -> list[tuple[str, bytes]]:
 
 def trace_of(cause: Delivery) -> list[tuple[str, bytes]]:
     """Return the W3C trace context headers of a message."""
-    return [(name, value) for name, value in headers_of(cause) if name in TRACE_CONTEXT]
+    return [(name, value) for name, value in headers_of(cause) if name in TRACE_CONTEXT and value is not None]

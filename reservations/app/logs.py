@@ -25,12 +25,18 @@ TRACEBACKS = structlog.processors.ExceptionRenderer(_trace)
 TALKATIVE = ("aiokafka", "faust", "mode", "aiohttp.access", "asyncio")
 
 
+def _naming(process: str) -> structlog.typing.Processor:
+    """Return what adds the process's name; a context variable would be unknown to the libraries' threads."""
+    return lambda _, __, event: {**event, "process": process}
+
+
 def configure(process: str, level: str) -> None:
     """Log to standard output from the given level on, each line with the name of the process."""
     minimum = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
             *SHARED,
+            _naming(process),
             TRACEBACKS,
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
@@ -38,15 +44,14 @@ def configure(process: str, level: str) -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
-    _configure_libraries(minimum)
+    _configure_libraries(process, minimum)
 
 
-def _configure_libraries(minimum: int) -> None:
+def _configure_libraries(process: str, minimum: int) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*SHARED, _naming(process), structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 TRACEBACKS,

@@ -1,5 +1,6 @@
 """What is said of the engine's work: wrapped around it, not sprinkled in it."""
 
+import re
 from collections.abc import Sequence
 from time import perf_counter, time
 
@@ -15,6 +16,8 @@ from reservations.app.metrics import WorkerMetrics
 from reservations.models.commands import AnyCommand
 from reservations.models.errors import ErrorCode
 from reservations.models.worksheet import Outcome
+
+_TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-")
 
 
 class MeasuredEngine:
@@ -40,7 +43,13 @@ class Watcher:
         self._metrics = metrics
 
     def see(self, delivery: Delivery, verdict: Verdict) -> None:
-        """Count and log what became of a delivery."""
+        """Count and log what became of a delivery; never let that fail what was done."""
+        try:
+            self._see(delivery, verdict)
+        except Exception:
+            structlog.get_logger().exception("not_observed", topic=delivery.topic, offset=delivery.offset)
+
+    def _see(self, delivery: Delivery, verdict: Verdict) -> None:
         if isinstance(verdict, Outcome):
             for outcome in (verdict, *verdict.released):
                 self._see_outcome(delivery, outcome)
@@ -79,6 +88,6 @@ class Watcher:
 
 def _trace_id(delivery: Delivery) -> str:
     for name, value in trace_of(delivery):
-        if name == "traceparent":
-            return value.decode(errors="replace")[3:35]
+        if name == "traceparent" and (given := _TRACEPARENT.match(value)):
+            return given[1].decode()
     return ""

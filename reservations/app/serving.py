@@ -8,6 +8,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+MAX_LINE_BYTES = 32 * 1024
+
 
 def process_registry() -> CollectorRegistry:
     """Return a registry that already holds the figures of this process."""
@@ -23,7 +25,14 @@ def process_registry() -> CollectorRegistry:
 @asynccontextmanager
 async def serving(application: web.Application, host: str, port: int, stop_deadline_s: float) -> AsyncIterator[str]:
     """Serve the application while the context lasts; give the address. Requests in work get until the deadline."""
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=stop_deadline_s)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        shutdown_timeout=stop_deadline_s,
+        # Up to here an absurd request is refused in the service's own form, beyond by aiohttp's.
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port, backlog=1024)

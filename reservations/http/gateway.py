@@ -1,5 +1,6 @@
 """The gateway as an application: routes, errors in one form, one log line and one measurement for each request."""
 
+import re
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
@@ -12,6 +13,8 @@ from reservations.http.problems import ProblemError, problem, problem_of, respon
 from reservations.http.requests import MAX_BODY_BYTES
 from reservations.http.tracing import begin_trace
 from reservations.models.errors import ErrorCode
+
+_ID = re.compile("[0-9a-fA-F-]{32,36}")
 
 #: Told of each request: method, route, status, seconds.
 Observe = Callable[[str, str, int, float], None]
@@ -48,7 +51,7 @@ def _log(request: web.Request, response: web.StreamResponse, took_s: float) -> N
         route=route_of(request),
         status=response.status,
         ms=round(took_s * 1000, 1),
-        **{name: value for name, value in request.match_info.items() if name.endswith("_id") and len(value) <= 36},
+        **{name: value for name, value in request.match_info.items() if name.endswith("_id") and _ID.fullmatch(value)},
     )
 
 

@@ -11,13 +11,13 @@ import asyncpg
 import orjson
 import structlog
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from reservations.http.problems import problem
 from reservations.http.requests import Query, ReadHeaders, entity_tag, is_unchanged, path_id, read_headers, read_query
 from reservations.http.writes import RETRY_AFTER_S, not_found
 from reservations.models.errors import ErrorCode
-from reservations.models.fields import MAX_PARTY_SIZE
+from reservations.models.fields import MAX_PARTY_SIZE, Day
 from reservations.models.reservation import PaymentEntry, Reservation, StatusChange
 from reservations.models.results import CommandResult
 from reservations.models.vocabulary import Status
@@ -42,6 +42,13 @@ def _as_printed(code: str | None) -> str | None:
     return code.upper().translate(_MISREAD)
 
 
+def _to_cursor(given: Any) -> Any:
+    try:
+        return UUID(given) if given else given
+    except ValueError:
+        raise ValueError("must be a next_cursor, or empty for the first page") from None
+
+
 class SearchQuery(Query):
     """What to search for. Dates are inclusive, on the trip date; the newest reservation comes first."""
 
@@ -51,9 +58,9 @@ class SearchQuery(Query):
     """The trip."""
     status: Status | None = None
     """The status it is in."""
-    start_date: date | None = None
+    start_date: Day | None = None
     """First trip date."""
-    end_date: date | None = None
+    end_date: Day | None = None
     """Last trip date, inclusive."""
     confirmation_code: Annotated[str | None, AfterValidator(_as_printed), Field(max_length=40)] = None
     """The code the guest was given."""
@@ -63,7 +70,7 @@ class SearchQuery(Query):
     """Page number, from 0."""
     size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = 20
     """Reservations on a page."""
-    cursor: UUID | Literal[""] | None = None
+    cursor: Annotated[UUID | Literal[""] | None, BeforeValidator(_to_cursor)] = None
     """Continue after this `next_cursor`, counting nothing; empty for the first page."""
 
     @field_validator("end_date")

@@ -16,6 +16,7 @@ M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 64 * 1024
 JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+_REV = re.compile("[1-9][0-9]{0,9}")
 _WAIT = re.compile(r"\bwait=(\d{1,4})\b")
 
 
@@ -74,6 +75,8 @@ async def read_body(request: web.Request, model: type[M]) -> M:
         raise problem(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Send the body as Content-Type: application/json.")
     try:
         return model.model_validate_json(await request.read())
+    except web.RequestPayloadError:
+        raise ProblemError(invalid_field("body", "is not whole, or not encoded as Content-Encoding says")) from None
     except ValidationError as error:
         raise ProblemError(unreadable(error)) from None
 
@@ -133,7 +136,7 @@ def _matched_rev(if_match: str | None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
     tags = _ENTITY_TAG.findall(if_match)
-    if len(tags) == 1 and tags[0].isdecimal() and tags[0].isascii() and 1 <= int(tags[0][:12]) <= MAX_REV:
+    if len(tags) == 1 and _REV.fullmatch(tags[0]) and int(tags[0]) <= MAX_REV:
         return int(tags[0])
     raise ProblemError(invalid_field("If-Match", 'must be one ETag as a read gave it, as in "3"'))
 

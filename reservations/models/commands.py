@@ -140,7 +140,10 @@ class Envelope(Message):
     def _has_a_zone(cls, value: datetime) -> datetime:
         if value.tzinfo is None:
             raise ValueError("needs a time zone, as in 2027-05-01T12:00:00Z")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("lies outside the years 1 to 9999 in UTC") from None
 
 
 class CreateReservation(Envelope):

@@ -1,7 +1,6 @@
 """What becomes of a command: a pure function of the reservation, the command and the context."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
@@ -20,7 +19,7 @@ from reservations.models.commands import (
     UpdateReservation,
 )
 from reservations.models.errors import ErrorCode, Rejected, invalid_field
-from reservations.models.identifiers import confirmation_code, kin_of, time_of, unix_ms, uuid7
+from reservations.models.identifiers import confirmation_code, kin_of, time_of, unix_ms, unix_ms_of, uuid7
 from reservations.models.reservation import Participant, Reservation
 from reservations.models.steps import Applied, Context, Decision, advance, change_of_status, move
 from reservations.models.terms import agree, capacity_of, refuse_terms
@@ -59,8 +58,7 @@ def _decide(state: Reservation | None, command: AnyCommand, context: Context) ->
 
 def _create(state: Reservation | None, command: CreateReservation, context: Context) -> Decision:
     reservation_id = command.reservation_id or uuid7(unix_ms(context.now), context.entropy)
-    made_at = time_of(reservation_id)
-    refusal = _refuse_creation(state, made_at, context)
+    refusal = _refuse_creation(state, reservation_id, context)
     if refusal:
         return refusal
     booking = command.payload
@@ -109,16 +107,17 @@ def _book(command: CreateReservation, booked: Mapping[str, Any], context: Contex
     return Applied(reservation, change_of_status(None, reservation, command, None, context))
 
 
-def _refuse_creation(state: Reservation | None, made_at: datetime, context: Context) -> Rejected | None:
+def _refuse_creation(state: Reservation | None, reservation_id: UUID, context: Context) -> Rejected | None:
     if state is not None:
         return Rejected(
             ErrorCode.RESERVATION_EXISTS,
             f"Another command made reservation {state.reservation_id}; leave reservation_id out to be given one.",
             {"reservation_id": str(state.reservation_id)},
         )
-    if not context.first_month <= made_at < context.end_of_months:
+    # Compared as numbers: the 48 bits of an id reach beyond the year 9999, a datetime does not.
+    if not unix_ms(context.first_month) <= unix_ms_of(reservation_id) < unix_ms(context.end_of_months):
         kept = f"{context.first_month:%Y-%m} up to before {context.end_of_months:%Y-%m}"
-        return invalid_field("reservation_id", f"carries the time {made_at:%Y-%m-%d}, but the months kept are {kept}")
+        return invalid_field("reservation_id", f"carries a time outside the months kept, {kept}")
     return None
 
 

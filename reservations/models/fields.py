@@ -1,5 +1,6 @@
 """The types that fields are made of: each with its limit, said once."""
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -11,6 +12,7 @@ from reservations.models.identifiers import is_uuid7
 
 MAX_PARTY_SIZE = 500
 MAX_REV = 2**31 - 1
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 _T = TypeVar("_T")
 
@@ -26,6 +28,14 @@ def require_number(value: Any) -> Any:
     if isinstance(value, str | bool):
         raise ValueError("must be a JSON number, as in 398.00")  # noqa: TRY004  # pydantic reads ValueError
     return value
+
+
+def _to_day(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not _DAY.fullmatch(value):
+        raise ValueError("must be a day, as in 2027-06-12")
+    return date.fromisoformat(value)
 
 
 def _digits_to_integer(value: Any) -> Any:
@@ -75,7 +85,16 @@ Rev = Annotated[
     ),
 ]
 BodyRev = Annotated[Rev | None, Field(alias="_rev")]
-TripDate = Annotated[date, Field(description="The day the trip starts.")]
+Day = Annotated[date, BeforeValidator(_to_day)]
+TripDate = Annotated[
+    Day,
+    Field(
+        ge=date(2000, 1, 1),
+        le=date(2199, 12, 31),
+        description="The day the trip starts, from 2000-01-01 to 2199-12-31.",
+        examples=["2027-06-12"],
+    ),
+]
 
 
 class Message(BaseModel):

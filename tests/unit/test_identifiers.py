@@ -18,7 +18,7 @@ from reservations.models.identifiers import (
     uuid7,
 )
 
-INSTANTS = st.datetimes(datetime(2000, 1, 1), datetime(2085, 4, 30), timezones=st.just(UTC))  # noqa: DTZ001  # zone added
+INSTANTS = st.datetimes(datetime(2000, 1, 1), datetime(2085, 3, 31), timezones=st.just(UTC))  # noqa: DTZ001  # zone added
 
 
 @given(INSTANTS)
@@ -48,7 +48,8 @@ def test_a_code_begins_with_its_month_and_sorts_by_it(instant: datetime) -> None
     code, next_month = confirmation_code(instant), confirmation_code(instant.replace(day=28) + timedelta(days=4))
     assert len(code) == 12
     assert set(code) <= set(CROCKFORD_BASE32)
-    assert code[:2] == confirmation_code(instant)[:2] < next_month[:2]
+    assert code[:2] == confirmation_code(instant)[:2]
+    assert code[:2] < next_month[:2]
 
 
 def test_a_hundred_thousand_codes_are_all_different_and_use_every_character_alike() -> None:

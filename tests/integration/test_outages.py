@@ -1,0 +1,187 @@
+"""Postgres or the broker away, cut off or silent: what can be served is served, and nothing needs a restart."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from reservations.app.stack import broker
+from reservations.app.stack.home import Home
+from tests.bookings import a_booking, book
+from tests.conditions import eventually
+from tests.conftest import prefix
+from tests.databases import scratch_database
+from tests.proxy import Proxy, a_proxy
+from tests.servers import Servers, running
+from tests.service import Process, Service, a_service
+
+Outage = Literal["cut", "stall"]
+
+REFUSED_WITHIN_S = 6.5
+RECOVERED_WITHIN_S = 15.0
+PATIENT = 60.0
+ENVIRONMENT = {
+    "KAFKA_ENABLE_IDEMPOTENCE": "false",
+    "COMMAND_TIMEOUT_S": "1",
+    "STATEMENT_TIMEOUT_S": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running service, and the proxies between it and its servers."""
+
+    service: Service
+    worker: Process
+    gateway: Process
+    postgres: Proxy
+    kafka: Proxy
+
+    async def health(self, process: Process) -> tuple[int, Any]:
+        """Return status and body of a process's readiness."""
+        status, body, _ = await self.service.ask("GET", f"{process.url()}/health/ready")
+        return status, body
+
+    async def becomes(self, process: Process, status: int, *failing: str) -> None:
+        """Wait until a process's readiness has this status, and these checks fail, maybe others too."""
+
+        async def look() -> bool:
+            found, body = await self.health(process)
+            troubles = {name for name, said in body["checks"].items() if said != "ok"}
+            return found == status and troubles >= set(failing) and bool(troubles) == bool(failing)
+
+        await eventually(look, limit_s=PATIENT, every_s=0.1)
+
+    async def recovers(self) -> None:
+        """Wait until a write is answered with its result and can be read, and both processes are ready again."""
+
+        async def writes() -> bool:
+            status, _, _ = await self.service.ask("POST", "/reservations", json=a_booking())
+            return status == 201
+
+        await eventually(writes, limit_s=RECOVERED_WITHIN_S, every_s=0.1)
+        for process in (self.worker, self.gateway):
+            await self.becomes(process, 200)
+            assert process.popen.poll() is None
+
+
+async def fail(proxy: Proxy, outage: Outage) -> None:
+    """Let a server be away."""
+    if outage == "cut":
+        await proxy.cut()
+    else:
+        proxy.stall()
+
+
+@pytest.fixture(scope="module")
+async def site(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """Give a service that reaches its servers through proxies alone; its broker is one of its own."""
+    async with AsyncExitStack() as stack:
+        folder = tmp_path_factory.mktemp("outages")
+        database = await stack.enter_async_context(scratch_database(servers, template))
+        parts = urlsplit(database)
+        postgres = await stack.enter_async_context(a_proxy(parts.hostname or "", parts.port or 5432))
+        kafka = await stack.enter_async_context(advertised_broker(folder))
+        netloc = f"{parts.netloc.rpartition('@')[0]}@{postgres.address}"
+        address = urlunsplit(parts._replace(netloc=netloc))
+        service = await stack.enter_async_context(a_service(address, kafka.address, prefix(), folder, ENVIRONMENT))
+        worker = service.launch("worker")
+        gateway = await service.start("gateway")
+        await service.ready(worker)
+        yield Site(service, worker, gateway, postgres, kafka)
+        await asyncio.gather(postgres.restore(), kafka.restore())
+
+
+@asynccontextmanager
+async def advertised_broker(folder: Path) -> AsyncIterator[Proxy]:
+    """Give a proxy to a broker of its own that sends its clients to the proxy."""
+    home = Home(folder)
+    server = broker.prepare(home)
+    host, port = server.address.split(":")
+    async with a_proxy(host, int(port)) as proxy:
+        *arguments, _, _, option, storage = server.program.argv
+        argv = [*arguments, "--advertised-listener-url", f"tcp://{proxy.address}", option, storage]
+        # Readiness is asked through the proxy, which needs this event loop; so not while it is being started.
+        with running(replace(server.program, argv=argv), already):
+            await eventually(server.is_ready)
+            yield proxy
+
+
+async def already() -> bool:
+    """Tell that nothing is waited for."""
+    return True
+
+
+@pytest.mark.parametrize("outage", ["cut", "stall"])
+async def test_without_the_broker_writes_are_refused_at_once_and_reads_go_on(site: Site, outage: Outage) -> None:
+    service = site.service
+    made = await book(service)
+    await fail(site.kafka, outage)
+    begun = monotonic()
+    refusing = asyncio.create_task(service.ask("POST", "/reservations", json=a_booking()))
+    assert (await service.ask("GET", f"/reservations/{made['id']}"))[:2] == (200, made)
+    status, refusal, headers = await refusing
+    assert monotonic() - begun < REFUSED_WITHIN_S
+    assert (status, refusal["error"], int(headers["Retry-After"]) > 0) == (503, "BROKER_UNAVAILABLE", True)
+    await site.becomes(site.gateway, 200, "kafka")
+    await site.becomes(site.worker, 503, "kafka")
+    assert (await site.health(site.gateway))[1]["status"] == "degraded"
+    assert (await service.ask("GET", "/reservations", params={"guest_id": made["guest_id"]}))[1]["content"] == [made]
+    await site.kafka.restore()
+    await site.recovers()
+
+
+@pytest.mark.parametrize("outage", ["cut", "stall"])
+async def test_without_postgres_writes_are_accepted_and_applied_later_and_reads_are_refused(
+    site: Site, outage: Outage
+) -> None:
+    service = site.service
+    made = await book(service)
+    await fail(site.postgres, outage)
+    wanted = [a_booking() for _ in range(3)]
+    accepted = await asyncio.gather(
+        *(service.ask("POST", "/reservations", json=each) for each in wanted),
+        service.ask("PATCH", f"/reservations/{made['id']}", json={"party_size": 5, "_rev": 1}),
+    )
+    assert [(status, body["status"]) for status, body, _ in accepted] == [(202, "PENDING")] * 4
+    assert all(int(headers["Retry-After"]) > 0 for _, _, headers in accepted)
+    paths = (f"/reservations/{made['id']}", "/reservations", accepted[0][2]["Location"])
+    for status, refusal, headers in await asyncio.gather(*(service.ask("GET", path) for path in paths)):
+        assert (status, refusal["error"], int(headers["Retry-After"]) > 0) == (503, "DATABASE_UNAVAILABLE", True)
+    await site.becomes(site.gateway, 200, "postgres")
+    await site.becomes(site.worker, 503, "postgres", "intake")
+    assert (await site.health(site.gateway))[1]["status"] == "degraded"
+    await site.postgres.restore()
+    for booking, (_, _, headers) in zip([*wanted, made], accepted, strict=True):
+        result = await applied(service, headers["Location"])
+        assert result["reservation"]["guest_id"] == booking["guest_id"]
+        found = (await service.ask("GET", "/reservations", params={"guest_id": booking["guest_id"]}))[1]
+        assert found["content"] == [result["reservation"]]
+    assert found["content"][0]["party_size"] == 5
+    await site.recovers()
+
+
+async def applied(service: Service, location: str) -> Any:
+    """Wait until a command that was accepted is applied; return its result."""
+
+    async def look() -> Any:
+        status, command, _ = await service.ask("GET", location)
+        return command["result"] if status == 200 and command["status"] == "APPLIED" else None
+
+    return await eventually(look, limit_s=RECOVERED_WITHIN_S, every_s=0.1)
+
+
+async def test_without_both_neither_is_ready_and_all_is_well_again_when_they_are_back(site: Site) -> None:
+    await asyncio.gather(site.kafka.cut(), site.postgres.cut())
+    await site.becomes(site.gateway, 503, "kafka", "postgres")
+    await site.becomes(site.worker, 503, "kafka", "postgres")
+    for process in (site.gateway, site.worker):
+        assert (await site.service.ask("GET", f"{process.url()}/health/live"))[0] == 200
+    await asyncio.gather(site.kafka.restore(), site.postgres.restore())
+    await site.recovers()
