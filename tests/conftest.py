@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,21 +13,35 @@ from tests.service import Service, a_service
 
 pytest_plugins = ["tests.databases"]
 
-_DESCRIPTION = pytest.StashKey[str]()
+SERVERS = pytest.StashKey[set[str]]()
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
-    """Give the Postgres and the broker of this run."""
+    """Give the Postgres and the broker of this run, or of this worker of it."""
     with running_servers(tmp_path_factory.mktemp("servers")) as found:
-        request.config.stash[_DESCRIPTION] = found.description
+        getattr(request.config, "workeroutput", {})["servers"] = found.description
+        request.config.stash[SERVERS].add(found.description)
         yield found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare to remember what the tests ran against."""
+    config.stash[SERVERS] = set()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over from a worker of the run what its tests ran against."""
+    description = getattr(node, "workeroutput", {}).get("servers")
+    if description:
+        node.config.stash[SERVERS].add(description)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which servers the tests ran against."""
-    if _DESCRIPTION in config.stash:
-        terminalreporter.write_line(f"Ran against {config.stash[_DESCRIPTION]}")
+    for description in sorted(config.stash[SERVERS]):
+        terminalreporter.write_line(f"Ran against {description}")
 
 
 @pytest.fixture(scope="session")
