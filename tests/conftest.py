@@ -27,7 +27,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare to remember what the tests ran against."""
-    config.stash[SERVERS] = set()
+    descriptions: set[str] = set()
+    config.stash[SERVERS] = descriptions
 
 
 @pytest.hookimpl(optionalhook=True)
