@@ -27,8 +27,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare to remember what the tests ran against."""
-    descriptions: set[str] = set()
-    config.stash[SERVERS] = descriptions
+    config.stash[SERVERS] = set()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -41,7 +40,8 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which servers the tests ran against."""
-    for description in sorted(config.stash[SERVERS]):
+    descriptions: set[str] = config.stash[SERVERS]
+    for description in sorted(descriptions):
         terminalreporter.write_line(f"Ran against {description}")
 
 
