@@ -1,6 +1,7 @@
 """The command line: `reservations …`."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -10,6 +11,8 @@ import typer
 
 from reservations import __version__
 from reservations.app.settings import Settings, load_settings
+
+GC_THRESHOLDS = (20_000, 20, 50)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -110,6 +113,9 @@ def _settings(*needed: str) -> Settings:
 def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     from reservations.app.dependencies import NotPreparedError
 
+    # What the imports made stays, and a batch makes thousands of objects that go at once: collections would find nothing.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(process)

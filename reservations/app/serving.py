@@ -1,6 +1,5 @@
 """Serving HTTP from a process that does not belong to aiohttp."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,8 +16,6 @@ def process_registry() -> CollectorRegistry:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    # What start-up made stays: leaving it out of every full collection keeps those short.
-    gc.freeze()
     return registry
 
 
