@@ -11,7 +11,7 @@ from reservations.agents.publisher import Publisher
 from reservations.models.commands import Transition, TransitionReservation, fingerprint, wire
 from reservations.models.errors import ErrorCode, Rejected
 from reservations.models.results import set_aside
-from reservations.models.topics import COMMANDS
+from reservations.models.topics import COMMANDS, PAYMENT_PROCESSED
 from reservations.models.vocabulary import Status
 from reservations.models.worksheet import Entry
 from reservations.tables import due, inbox
@@ -87,7 +87,8 @@ class Clock:
                 for payment, result in zip(payments, told, strict=True)
             ],
         )
-        return [payment_dead_letter(payment, _UNCLAIMED, now) for payment in payments]
+        topic = self._publisher.full_name(PAYMENT_PROCESSED)
+        return [payment_dead_letter(payment, topic, _UNCLAIMED, now) for payment in payments]
 
 
 def _transition(reservation_id: UUID, rev: int, target: Status, reason: str, now: datetime) -> TransitionReservation:

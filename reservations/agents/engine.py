@@ -5,8 +5,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from reservations.models.books import Books, GuestDay, Slot, slot_of
-from reservations.models.commands import AddParticipant, AnyCommand, CreateReservation, RecordPayment, UpdateReservation
+from reservations.models.books import Books, GuestDay, Slot
+from reservations.models.commands import (
+    AddParticipant,
+    AnyCommand,
+    CreateReservation,
+    NewReservation,
+    RecordPayment,
+    UpdateReservation,
+)
 from reservations.models.eligibility import Surroundings
 from reservations.models.reservation import Participant, Reservation
 from reservations.models.steps import Context, Rules
@@ -76,7 +83,8 @@ class Engine:
     ) -> Worksheet:
         """Read and lock all that the commands may touch, always in the same order."""
         seen = await inbox.of_messages(connection, {command.command_id for command in commands})
-        fresh = [command for command in commands if command.command_id not in seen]
+        done = {key for key, each in seen.items() if not each.was_set_aside}
+        fresh = [command for command in commands if command.command_id not in done]
         await inbox.take_turns(connection, _named(fresh, CreateReservation, RecordPayment))
         read = await reservations.lock(connection, _named(fresh))
         waiting = await inbox.waiting_for(connection, _named(fresh, CreateReservation))
@@ -97,28 +105,37 @@ def _named(commands: Iterable[AnyCommand], *kinds: type) -> set[UUID]:
     }
 
 
-def _slots(commands: Iterable[AnyCommand], read: Mapping[UUID, Reservation]) -> set[Slot]:
+def _booked(
+    commands: Iterable[AnyCommand], read: Mapping[UUID, Reservation]
+) -> Mapping[UUID, NewReservation | Reservation]:
+    """Return the bookings that the commands are about: those that the batch makes, and those that were there."""
+    made = (each for each in commands if isinstance(each, CreateReservation))
+    return {**{each.reservation_id: each.payload for each in made if each.reservation_id}, **read}
+
+
+def _slots(commands: Sequence[AnyCommand], read: Mapping[UUID, Reservation]) -> set[Slot]:
     """Return every trip date whose seats the commands may take or give back."""
-    slots = set()
+    slots, booked = set(), _booked(commands, read)
     for command in commands:
         if isinstance(command, CreateReservation):
             slots.add((command.payload.trip_id, command.payload.trip_date))
-        state = read.get(command.reservation_id) if command.reservation_id else None
-        if state and not isinstance(command, AddParticipant):
-            slots.add(slot_of(state))
+        booking = booked.get(command.reservation_id) if command.reservation_id else None
+        if booking and not isinstance(command, AddParticipant):
+            slots.add((booking.trip_id, booking.trip_date))
             if isinstance(command, UpdateReservation) and command.payload.trip_date:
-                slots.add((state.trip_id, command.payload.trip_date))
+                slots.add((booking.trip_id, command.payload.trip_date))
     return slots
 
 
-def _days(commands: Iterable[AnyCommand], read: Mapping[UUID, Reservation]) -> set[GuestDay]:
+def _days(commands: Sequence[AnyCommand], read: Mapping[UUID, Reservation]) -> set[GuestDay]:
     """Return every guest day that the commands may claim or free."""
-    days = {(state.guest_id, state.trip_date) for state in read.values()}
+    booked = _booked(commands, read)
+    days = {(booking.guest_id, booking.trip_date) for booking in booked.values()}
     for command in commands:
         if isinstance(command, CreateReservation):
             days.add((command.payload.guest_id, command.payload.trip_date))
-        elif isinstance(command, UpdateReservation) and command.payload.trip_date and command.reservation_id in read:
-            days.add((read[command.reservation_id].guest_id, command.payload.trip_date))
+        elif isinstance(command, UpdateReservation) and command.payload.trip_date and command.reservation_id in booked:
+            days.add((booked[command.reservation_id].guest_id, command.payload.trip_date))
     return days
 
 

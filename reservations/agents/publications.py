@@ -10,7 +10,7 @@ from reservations.models.errors import Rejected
 from reservations.models.events import Announcement
 from reservations.models.payments import event_of
 from reservations.models.results import CommandResult
-from reservations.models.topics import DEAD_LETTERS, EVENT_TOPICS, PAYMENT_PROCESSED, RESULTS
+from reservations.models.topics import DEAD_LETTERS, EVENT_TOPICS, RESULTS
 from reservations.models.worksheet import Outcome
 
 Headers = Sequence[tuple[str, bytes]]
@@ -80,14 +80,14 @@ def dead_letter(original: Delivery, reason: Rejected, at: datetime) -> Publicati
     return Publication(DEAD_LETTERS.name, original.key, original.value, headers)
 
 
-def payment_dead_letter(payment: RecordPayment, reason: Rejected, at: datetime) -> Publication:
-    """Return a payment that had waited, as the event it came as."""
+def payment_dead_letter(payment: RecordPayment, topic: str, reason: Rejected, at: datetime) -> Publication:
+    """Return a payment that had waited, as the event it came as, from that topic."""
     value = event_of(payment).model_dump_json().encode()
     headers = [
         JSON,
         ("dead-letter-code", reason.code.encode()),
         ("dead-letter-reason", reason.message.encode()),
-        ("dead-letter-topic", PAYMENT_PROCESSED.name.encode()),
+        ("dead-letter-topic", topic.encode()),
         ("dead-letter-first-seen", payment.issued_at.isoformat().encode()),
         ("dead-letter-at", at.isoformat().encode()),
     ]

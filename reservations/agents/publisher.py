@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from aiokafka import AIOKafkaProducer
 
 from reservations.agents.publications import Publication
+from reservations.models.topics import Topic
 
 
 class Publisher:
@@ -14,6 +15,10 @@ class Publisher:
     def __init__(self, producer: AIOKafkaProducer, topic_prefix: str) -> None:
         self._producer = producer
         self._topic_prefix = topic_prefix
+
+    def full_name(self, topic: Topic) -> str:
+        """Return a topic's name in this cluster."""
+        return self._topic_prefix + topic.name
 
     async def publish(self, publications: Sequence[Publication]) -> None:
         """Send every publication and wait until the broker acknowledged all of them.

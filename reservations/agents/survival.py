@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from reservations.agents.engine import Applies
 from reservations.models.commands import AnyCommand
 from reservations.models.worksheet import Outcome
-from reservations.tables.reservations import StaleWriteError
+from reservations.tables.database import StaleWriteError
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0

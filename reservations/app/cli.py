@@ -113,7 +113,7 @@ def _settings(*needed: str) -> Settings:
 def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     from reservations.app.dependencies import NotPreparedError
 
-    # What the imports made stays, and a batch makes thousands of objects that go at once: collections would find nothing.
+    # What the imports made stays, and what a batch makes goes at once: collections would find nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     try:

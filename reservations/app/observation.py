@@ -6,15 +6,16 @@ from time import perf_counter, time
 
 import structlog
 
-from reservations.agents.commands import Verdict
 from reservations.agents.decoding import Unreadable
 from reservations.agents.engine import Applies
 from reservations.agents.intake import Delivery
 from reservations.agents.publications import trace_of
 from reservations.agents.survival import Poisoned
+from reservations.agents.telling import Verdict
 from reservations.app.metrics import WorkerMetrics
 from reservations.models.commands import AnyCommand
 from reservations.models.errors import ErrorCode
+from reservations.models.payments import needs_a_person
 from reservations.models.worksheet import Outcome
 
 _TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-")
@@ -60,6 +61,8 @@ class Watcher:
         command, code = outcome.command, outcome.code or ""
         self._metrics.commands.labels(command.type, outcome.kind, code, str(outcome.replayed).lower()).inc()
         self._metrics.command_seconds.labels(command.type).observe(max(0.0, time() - delivery.timestamp))
+        if needs_a_person(command, outcome.code):
+            self._metrics.dead_letters.labels(code).inc()
         structlog.get_logger().info(
             "command",
             type=command.type,

@@ -19,6 +19,7 @@ from reservations.agents.neighbours import NeighbourLimits, Neighbours
 from reservations.agents.publisher import Publisher
 from reservations.agents.scouting import Scout
 from reservations.agents.survival import Patience, Survivor, postgres_is_away
+from reservations.agents.telling import Teller
 from reservations.app import dependencies, kafka, logs
 from reservations.app.metrics import LagCollector, PoolCollector, WorkerMetrics
 from reservations.app.observation import MeasuredEngine, Watcher
@@ -98,7 +99,16 @@ class Worker:
         look_around = self._scout.look_around if self._settings.has_neighbours else _look_nowhere
         engine = Engine(self._pool, self._months, look_around, self._settings.rules())
         survivor = Survivor(MeasuredEngine(engine, self._metrics), self._patience)
-        return CommandAgent(decode, survivor, self._publisher, self._patience, Watcher(self._metrics).see)
+        teller = Teller(self._publisher.full_name(PAYMENT_PROCESSED))
+        watcher = Watcher(self._metrics)
+        return CommandAgent(
+            decode=decode,
+            survivor=survivor,
+            publisher=self._publisher,
+            tell=teller.tell,
+            patience=self._patience,
+            on_verdict=watcher.see,
+        )
 
     def _neighbours(self) -> Neighbours:
         settings = self._settings

@@ -17,7 +17,7 @@ from reservations.http.problems import problem
 from reservations.http.requests import Query, ReadHeaders, entity_tag, is_unchanged, path_id, read_headers, read_query
 from reservations.http.writes import RETRY_AFTER_S, not_found
 from reservations.models.errors import ErrorCode
-from reservations.models.fields import MAX_PARTY_SIZE, Day
+from reservations.models.fields import MAX_REV, Day
 from reservations.models.reservation import PaymentEntry, Reservation, StatusChange
 from reservations.models.results import CommandResult
 from reservations.models.vocabulary import Status
@@ -64,7 +64,7 @@ class SearchQuery(Query):
     """Last trip date, inclusive."""
     confirmation_code: Annotated[str | None, AfterValidator(_as_printed), Field(max_length=40)] = None
     """The code the guest was given."""
-    party_size: Annotated[int | None, Field(ge=1, le=MAX_PARTY_SIZE)] = None
+    party_size: Annotated[int | None, Field(ge=0, le=MAX_REV)] = None
     """Seats booked."""
     page: Annotated[int, Field(ge=0, le=MAX_COUNTED)] = 0
     """Page number, from 0."""

@@ -1,12 +1,12 @@
 """Payments: what svc-payments tells, and what that makes of a reservation."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reservations.models.commands import Payment, PaymentId, RecordPayment, ToldAmount
+from reservations.models.commands import AnyCommand, Payment, PaymentId, RecordPayment, ToldAmount
 from reservations.models.errors import ErrorCode, Rejected
 from reservations.models.fields import ReservationId
 from reservations.models.reservation import PaymentEntry, Reservation
@@ -112,6 +112,8 @@ def _book(state: Reservation, command: RecordPayment, context: Context) -> Appli
     return Applied(advance(state, context, **changes))
 
 
-def needs_a_person(command: RecordPayment, code: ErrorCode) -> bool:
-    """Tell whether a refused payment is to be looked at: all but money given back after the end, which is the rule."""
+def needs_a_person(command: AnyCommand, code: ErrorCode | None) -> TypeGuard[RecordPayment]:
+    """Tell whether a payment was refused that is to be looked at: all but money given back after the end."""
+    if code is None or not isinstance(command, RecordPayment):
+        return False
     return code is not ErrorCode.PAYMENT_AFTER_THE_END or command.payload.status is PaymentStatus.COMPLETED

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import orjson
@@ -15,6 +16,7 @@ from reservations.models.reservation import Reservation, StatusChange
 from reservations.models.results import OutcomeKind, refusal_of, result_of
 from reservations.models.steps import Applied, Context, Parked
 from reservations.models.terms import capacity_of
+from reservations.models.vocabulary import PaymentStatus
 
 #: Refusals that pass: they are answered, but not kept, so that the same command can be tried again.
 PASSING = frozenset({ErrorCode.UPSTREAM_UNAVAILABLE})
@@ -27,6 +29,11 @@ class Seen:
     fingerprint: UUID
     outcome: str | None
     publications: str
+
+    @property
+    def was_set_aside(self) -> bool:
+        """Whether it was left to a person, who may send it again."""
+        return self.outcome is not None and orjson.loads(self.outcome)["outcome"] == OutcomeKind.DEAD_LETTERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,7 @@ class Worksheet:
         seen = self._seen.get(command.command_id)
         if seen is None:
             return self._decide(command, asked)
-        if seen.outcome and orjson.loads(seen.outcome)["outcome"] == OutcomeKind.DEAD_LETTERED:
-            # It was set aside for a person, who sends it again: now it is tried anew.
+        if seen.was_set_aside:
             self._kept.add(command.command_id)
             return self._decide(command, asked)
         return self._repeat(command, asked, seen)
@@ -127,7 +133,7 @@ class Worksheet:
     def _release(self, reservation_id: UUID) -> tuple[Outcome, ...]:
         """Handle the payments that waited for a reservation, in the order in which the money moved."""
         waiting = self._waiting.pop(reservation_id, ())
-        in_order = sorted(waiting, key=lambda payment: (payment.issued_at, payment.command_id))
+        in_order = sorted(waiting, key=_order_of_money)
         return tuple(self._decide(payment, fingerprint(payment)) for payment in in_order)
 
     def _keep(self, outcome: Outcome, asked: UUID) -> None:
@@ -181,3 +187,8 @@ class Worksheet:
     def kept_entries(self) -> list[Entry]:
         """Return the inbox entries of messages that had been kept there, waiting or set aside."""
         return [entry for key, entry in self._entries.items() if key in self._kept]
+
+
+def _order_of_money(payment: RecordPayment) -> tuple[datetime, bool, UUID]:
+    """Sort payments as the money moved; of the same instant, what was paid comes before what was given back."""
+    return payment.issued_at, payment.payload.status is not PaymentStatus.COMPLETED, payment.command_id

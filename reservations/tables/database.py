@@ -23,6 +23,10 @@ READER: Mapping[str, str] = {
 }
 
 
+class StaleWriteError(Exception):
+    """A row is no longer as it was read."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
     """How many connections a process keeps, how long, and how long one statement may take."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from reservations.models.commands import RecordPayment
 from reservations.models.worksheet import Entry, Seen
+from reservations.tables.database import StaleWriteError
 from reservations.tables.statements import load
 
 if TYPE_CHECKING:
@@ -60,15 +61,22 @@ async def insert(connection: "AnyConnection", entries: Sequence[Entry]) -> None:
 
 
 async def answer(connection: "AnyConnection", entries: Sequence[Entry]) -> None:
-    """Write over the entries of messages that had waited or were set aside."""
+    """Write over the entries of messages that had waited or were set aside.
+
+    Raises:
+        StaleWriteError: another transaction has answered one of them meanwhile.
+
+    """
     if entries:
-        await connection.execute(
+        status = await connection.execute(
             SQL["answer"],
             [e.message_id for e in entries],
             [e.outcome for e in entries],
             [e.publications for e in entries],
             [e.parked for e in entries],
         )
+        if status != f"UPDATE {len(entries)}":
+            raise StaleWriteError(f"{status} of {len(entries)} inbox entries")
 
 
 def _columns(entries: Sequence[Entry]) -> tuple[list[object], ...]:

@@ -32,7 +32,7 @@ ORDER BY 1;
 UPDATE reservations.inbox AS i
 SET outcome = u.outcome, publications = u.publications, parked = u.parked, processed_at = now()
 FROM unnest($1::uuid[], $2::json[], $3::json[], $4::json[]) AS u (message_id, outcome, publications, parked)
-WHERE i.message_id = u.message_id;
+WHERE i.message_id = u.message_id AND (i.outcome IS NULL OR i.outcome ->> 'outcome' = 'dead_lettered');
 
 -- name: outcome_of
 SELECT outcome FROM reservations.inbox WHERE message_id = $1;

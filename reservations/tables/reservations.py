@@ -11,6 +11,7 @@ from reservations.models.identifiers import kin_range
 from reservations.models.reservation import Participant, Reservation, ReservationDetails
 from reservations.models.vocabulary import stored
 from reservations.tables import participants
+from reservations.tables.database import StaleWriteError
 from reservations.tables.statements import load
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 
 SQL = load("reservations.sql")
 DETAILS = set(ReservationDetails.model_fields)
-
-
-class StaleWriteError(Exception):
-    """A row is no longer at the revision it was read at."""
 
 
 def reservation_of(row: "Record", party: Sequence[Participant]) -> Reservation:
