@@ -15,6 +15,7 @@ from reservations.models.commands import (
     UpdateReservation,
 )
 from reservations.models.eligibility import Surroundings
+from reservations.models.identifiers import BufferedEntropy
 from reservations.models.reservation import Participant, Reservation
 from reservations.models.steps import Context, Rules
 from reservations.models.worksheet import Outcome, Worksheet
@@ -63,6 +64,7 @@ class Engine:
         self._look_around = look_around
         self._rules = rules
         self._clock = clock
+        self._entropy = BufferedEntropy()
 
     async def apply(self, commands: Sequence[AnyCommand]) -> list[Outcome]:
         """Apply the commands in their order, all in one transaction; return an outcome for each.
@@ -91,7 +93,13 @@ class Engine:
         seats = await trip_slots.lock(connection, _slots(fresh, read))
         days = await guest_days.held(connection, _days(fresh, read))
         context = Context(
-            self._clock(), self._months.first, self._months.end, Books(seats, days), surroundings, self._rules
+            self._clock(),
+            self._months.first,
+            self._months.end,
+            Books(seats, days),
+            surroundings,
+            self._rules,
+            self._entropy,
         )
         return Worksheet(context, seen, read, waiting)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 Entropy = Callable[[int], bytes]
 
+ENTROPY_BYTES = 4096
 CROCKFORD_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 FIRST_MONTH_YEAR = 2000
 MAX_ORDINAL = (1 << 12) - 1
@@ -18,6 +19,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION, _VARIANT = 7 << 76, 2 << 62
 _AFTER_TIME = (1 << 80) - 1
 _AFTER_VARIANT = (1 << 62) - 1
+
+
+class BufferedEntropy:
+    """Random bytes of the operating system, fetched a page at a time: a call for each id costs more than the id."""
+
+    def __init__(self, source: Entropy = secrets.token_bytes) -> None:
+        self._source = source
+        self._bytes = b""
+        self._used = 0
+
+    def __call__(self, count: int) -> bytes:
+        """Return so many bytes (at most a page), each given once."""
+        if self._used + count > len(self._bytes):
+            self._bytes, self._used = self._source(ENTROPY_BYTES), 0
+        self._used += count
+        return self._bytes[self._used - count : self._used]
 
 
 def uuid7(unix_ms: int, entropy: Entropy = secrets.token_bytes) -> UUID:

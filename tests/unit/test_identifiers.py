@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from reservations.models.identifiers import (
     CROCKFORD_BASE32,
+    ENTROPY_BYTES,
+    BufferedEntropy,
     confirmation_code,
     is_uuid7,
     kin_of,
@@ -60,3 +62,19 @@ def test_a_hundred_thousand_codes_are_all_different_and_use_every_character_alik
     expected = count * 10 / 32
     chi_square = sum((seen[character] - expected) ** 2 / expected for character in CROCKFORD_BASE32)
     assert chi_square < 80.0  # 31 degrees of freedom: beyond it once in about four hundred thousand runs
+
+
+@given(st.lists(st.integers(1, 64), min_size=1, max_size=300))
+def test_buffered_entropy_gives_every_byte_of_its_source_at_most_once_and_in_order(counts: list[int]) -> None:
+    pages: list[bytes] = []
+
+    def source(count: int) -> bytes:
+        pages.append(len(pages).to_bytes(2, "big") * (count // 2))
+        return pages[-1]
+
+    entropy = BufferedEntropy(source)
+    given_bytes = [entropy(count) for count in counts]
+    assert [len(each) for each in given_bytes] == counts
+    assert sum(counts) <= len(pages) * ENTROPY_BYTES
+    assert all(any(each in page for page in pages) for each in given_bytes)
+    assert len(pages) <= 1 + sum(counts) // (ENTROPY_BYTES - 64)
