@@ -1,9 +1,10 @@
 """The command agent: messages become commands, and what came of them goes out before they are acknowledged."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from reservations.agents.decoding import Unreadable
-from reservations.agents.intake import Delivery
+from reservations.agents.intake import Delivery, Rest
 from reservations.agents.publications import Publication
 from reservations.agents.publisher import Publisher
 from reservations.agents.survival import Patience, Survivor, kafka_is_away
@@ -34,13 +35,15 @@ class CommandAgent:
         self._patience = patience
         self._on_verdict = on_verdict
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> None:
-        """Apply what the deliveries ask for and publish what came of it.
+    async def handle(self, deliveries: Sequence[Delivery]) -> Rest:
+        """Apply what the deliveries ask for; return the telling of what came of it.
 
-        When this returns, every delivery may be acknowledged; when it raises, none.
+        When that is done, every delivery may be acknowledged; when either raises, none.
         """
         verdicts = await self._judge([self._decode(delivery) for delivery in deliveries])
-        told = list(zip(deliveries, verdicts, strict=True))
+        return partial(self._publish, list(zip(deliveries, verdicts, strict=True)))
+
+    async def _publish(self, told: Sequence[tuple[Delivery, Verdict]]) -> None:
         publications = list(self._tell(told))
         await self._patience.insist("Kafka", lambda: self._publisher.publish(publications), kafka_is_away)
         for delivery, verdict in told:

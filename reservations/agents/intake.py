@@ -31,7 +31,10 @@ class Delivery(Protocol):
     value: bytes | None
 
 
-Apply = Callable[[Sequence[Delivery]], Awaitable[None]]
+#: What remains to be done for a batch, while the next one is applied already.
+Rest = Callable[[], Awaitable[None]]
+#: Applies a batch for good, and returns what must follow before it may be acknowledged.
+Apply = Callable[[Sequence[Delivery]], Awaitable[Rest | None]]
 
 
 class IntakeApp(faust.App):
@@ -90,11 +93,14 @@ class Lane:
         self._apply = apply
         self._fatal = fatal
         self._max_batch_size = max_batch_size
+        self._finishing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._finishing.set_result(None)
 
     async def run(self, stream: Any) -> None:
         """Apply batches until cancelled; on any error give the batch up, tell `fatal`, and read nothing more.
 
-        Never raises: Faust would restart the agent, which would read on past the failed batch.
+        While the rest of a batch is done, the next one is applied; its own rest waits for that. Never raises: Faust
+        would restart the agent, which would read on past the failed batch.
         """
         batch: list[Any] = []
         try:
@@ -102,15 +108,32 @@ class Lane:
             async for event in unacknowledged.events():
                 batch.append(event.message)
                 self._take_queued(unacknowledged.channel.queue, batch)
-                await self._apply(tuple(batch))
-                self._acknowledge(batch)
+                rest = await self._apply(tuple(batch))
+                await self._finishing
+                if self._fatal.done():
+                    break
+                self._finishing = asyncio.ensure_future(self._finish(batch, rest))
+                batch = []
         except BaseException as error:
             self._release(batch)
             if _is_cancelled(error):
                 raise
-            if not self._fatal.done():
-                self._fatal.set_exception(error)
-            await asyncio.Event().wait()
+            self._fail(error)
+        self._release(batch)
+        await asyncio.Event().wait()
+
+    async def _finish(self, batch: list[Any], rest: Rest | None) -> None:
+        try:
+            if rest:
+                await rest()
+            self._acknowledge(batch)
+        except Exception as error:
+            self._release(batch)
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._fatal.done():
+            self._fatal.set_exception(error)
 
     def _take_queued(self, queue: Any, batch: list[Any]) -> None:
         """Fill the batch with what already waits, treating each message as iterating over the stream would."""
@@ -149,7 +172,7 @@ def _is_cancelled(error: BaseException) -> bool:
 
 
 def consume(app: faust.App, topic_name: str, apply: Apply, fatal: "asyncio.Future[None]", max_batch_size: int) -> Lane:
-    """Declare the one agent of a topic; `apply` gets its messages in order and returns when they are done for good.
+    """Declare the one agent of a topic; `apply` gets its messages in order.
 
     Concurrency stays 1: two batches of a partition at once would have no order.
     """
