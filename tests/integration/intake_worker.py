@@ -1,7 +1,7 @@
 """A worker for tests to start, kill and stop: it notes in a file what it applied, one line per message.
 
-Arguments: bootstrap servers, group, topic, file, behaviour (`retry`, `raise-at:OFFSET`, `stick-at:OFFSET`
-or `lose-log`).
+Arguments: bootstrap servers, group, topic, file, behaviour (`retry`, `raise-at:OFFSET`,
+`raise-in-the-rest-at:OFFSET`, `stick-at:OFFSET` or `lose-log`).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 from faust.types import TP
 
-from reservations.agents.intake import Apply, Delivery, IntakeApp, consume, make_app
+from reservations.agents.intake import Apply, Delivery, IntakeApp, Rest, consume, make_app
 from reservations.agents.process import run
 
 STOP_DEADLINE_S = 2.0
@@ -46,6 +46,19 @@ class Applying:
 
         return apply
 
+    def raise_in_the_rest_at(self, offset: int) -> Apply:
+        """Note what was applied as the rest of a batch, which fails once."""
+
+        async def apply(messages: Sequence[Delivery]) -> Rest:
+            async def rest() -> None:
+                if any(message.offset == offset for message in messages):
+                    raise RuntimeError("the rest of this batch can't be done")
+                self.note(messages)
+
+            return rest
+
+        return apply
+
     def stick_at(self, offset: int) -> Apply:
         async def apply(messages: Sequence[Delivery]) -> None:
             self.note(messages)
@@ -64,6 +77,8 @@ class Applying:
         kind, _, offset = behaviour.partition(":")
         if kind == "raise-at":
             return self.raise_at(int(offset))
+        if kind == "raise-in-the-rest-at":
+            return self.raise_in_the_rest_at(int(offset))
         if kind == "stick-at":
             return self.stick_at(int(offset))
         return self.lose_log if kind == "lose-log" else self.retry

