@@ -108,5 +108,5 @@ def _ordinary_guest(request: web.Request) -> Answer:
 async def a_catalog() -> AsyncIterator[Catalog]:
     """Give a catalog that answers."""
     catalog = Catalog()
-    async with serving(catalog.application(), "127.0.0.1", 0, STOP_LIMIT_S) as catalog.url:
+    async with serving(catalog.application(), "127.0.0.1", 0, stop_deadline_s=STOP_LIMIT_S) as catalog.url:
         yield catalog

@@ -1,5 +1,6 @@
 """What tests stand on: servers for the whole run, databases and topics of their own, the service as processes."""
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,15 @@ async def own_service(servers: Servers, database: str, tmp_path: Path) -> AsyncI
 def gateway_url(service: Service) -> str:
     """Give the address of a running gateway."""
     return service.gateway_url
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def prefix() -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NoReturn
@@ -70,6 +71,19 @@ def topics() -> None:
     except (TopicsError, KafkaError, OSError) as error:
         _fail(f"The topics were not created: {error}")
     typer.echo(f"Created: {', '.join(created)}." if created else "All topics exist.")
+
+
+@app.command()
+def release() -> None:
+    """Migrate and create topics, as a release needs it.
+
+    Under `honcho start`, which ends all processes with the first, it stays until it is told to end.
+    """
+    migrate()
+    topics()
+    if "HONCHO_PROCESS_NAME" in os.environ:
+        typer.echo("Released. Staying, so that the other processes stay.")
+        signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 
 @app.command()

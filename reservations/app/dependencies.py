@@ -1,7 +1,9 @@
 """What a process needs before it starts, and checks while it runs."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
     from reservations.tables.database import AnyPool
 
 CLOSE_TIMEOUT_S = 2.0
+PREPARATION_LIMIT_S = 60.0
+PREPARATION_PAUSE_S = 1.0
+#: The role that the pool takes on, or what it reads, is not there.
+NOT_MIGRATED = (
+    asyncpg.InvalidParameterValueError,
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
 
 
 class NotPreparedError(Exception):
@@ -25,30 +36,33 @@ class NotPreparedError(Exception):
 
 
 async def open_pool(pool: "AnyPool", insist: Patience) -> None:
-    """Connect the pool, however long Postgres is away, and see that the schema is there.
+    """Connect the pool, however long Postgres is away, and wait a while for the schema.
 
     Raises:
-        NotPreparedError: the schema is older than this release.
+        NotPreparedError: the schema is still older than this release.
 
     """
 
     async def connect() -> None:
-        await pool
-        async with pool.acquire() as connection:
-            version = await current_version(connection)
+        try:
+            await pool
+            async with pool.acquire() as connection:
+                version = await current_version(connection)
+        except NOT_MIGRATED as error:
+            raise NotPreparedError("The database was never migrated: run `reservations migrate`.") from error
         if version < latest_version():
             raise NotPreparedError(
                 f"The database is at version {version}, {latest_version()} is needed: run `reservations migrate`."
             )
 
-    await insist.insist("Postgres", connect, postgres_is_away)
+    await _prepared(lambda: insist.insist("Postgres", connect, postgres_is_away))
 
 
 async def start_producer(producer: AIOKafkaProducer, settings: Settings, insist: Patience) -> None:
-    """Start the producer, however long the broker is away, and see that the topics are there.
+    """Start the producer, however long the broker is away, and wait a while for the topics.
 
     Raises:
-        NotPreparedError: a topic is missing.
+        NotPreparedError: a topic is still missing.
 
     """
 
@@ -58,7 +72,20 @@ async def start_producer(producer: AIOKafkaProducer, settings: Settings, insist:
             raise NotPreparedError(f"These topics are missing: {', '.join(missing)}; run `reservations topics`.")
         await producer.start()
 
-    await insist.insist("Kafka", start, kafka_is_away)
+    await _prepared(lambda: insist.insist("Kafka", start, kafka_is_away))
+
+
+async def _prepared(act: Callable[[], Awaitable[None]]) -> None:
+    """Do what needs preparation, which may be under way: a release starts its processes all at once."""
+    deadline = monotonic() + PREPARATION_LIMIT_S
+    while True:
+        try:
+            return await act()
+        except NotPreparedError as error:
+            if monotonic() > deadline:
+                raise
+            structlog.get_logger().warning("not_prepared", message=str(error), limit_s=PREPARATION_LIMIT_S)
+            await asyncio.sleep(PREPARATION_PAUSE_S)
 
 
 async def check_schema(pool: "AnyPool") -> str | None:

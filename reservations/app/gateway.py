@@ -35,7 +35,14 @@ async def run(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         application = await _assemble(settings, stack, Patience(stopping, lambda *_: None))
         host, port = settings.reservations_http_host, settings.reservations_http_port
-        await stack.enter_async_context(serving(application, host, port, settings.stop_deadline_s))
+        listening = serving(
+            application,
+            host,
+            port,
+            stop_deadline_s=settings.stop_deadline_s,
+            reuse_port=settings.reservations_http_reuse_port,
+        )
+        await stack.enter_async_context(listening)
         await stopping.wait()
         structlog.get_logger().info("stopping")
     return 0

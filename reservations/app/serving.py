@@ -1,5 +1,6 @@
 """Serving HTTP from a process that does not belong to aiohttp."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,7 +21,9 @@ def process_registry() -> CollectorRegistry:
 
 
 @asynccontextmanager
-async def serving(application: web.Application, host: str, port: int, stop_deadline_s: float) -> AsyncIterator[str]:
+async def serving(
+    application: web.Application, host: str, port: int, *, stop_deadline_s: float, reuse_port: bool = False
+) -> AsyncIterator[str]:
     """Serve the application while the context lasts; give the address. Requests in work get until the deadline."""
     runner = web.AppRunner(
         application,
@@ -32,10 +35,21 @@ async def serving(application: web.Application, host: str, port: int, stop_deadl
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024)
+        site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=reuse_port)
         await site.start()
         url = "http://{}:{}".format(*runner.addresses[0][:2])
         structlog.get_logger().info("listening", url=url)
         yield url
     finally:
         await runner.cleanup()
+
+
+def is_free(host: str, port: int) -> bool:
+    """Tell whether nobody listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

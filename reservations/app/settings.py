@@ -34,10 +34,12 @@ class Settings(BaseSettings):
     """Address the gateway listens on."""
     reservations_http_port: Port = 8080
     """Port the gateway listens on."""
+    reservations_http_reuse_port: bool = False
+    """Let several gateways of this machine share the port; the system spreads the connections."""
     reservations_worker_http_host: str = "127.0.0.1"
     """Address of the worker's `/metrics` and `/health`."""
     reservations_worker_http_port: Port = 8081
-    """Port of the worker's `/metrics` and `/health`; 0 takes a free one."""
+    """Port of the worker's `/metrics` and `/health`; 0 takes a free one, and so does a default that is in use."""
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     """`debug`, `info`, `warning` or `error`."""
 

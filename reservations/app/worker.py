@@ -23,7 +23,7 @@ from reservations.agents.telling import Teller
 from reservations.app import dependencies, kafka, logs
 from reservations.app.metrics import LagCollector, PoolCollector, WorkerMetrics
 from reservations.app.observation import MeasuredEngine, Watcher
-from reservations.app.serving import process_registry, serving
+from reservations.app.serving import is_free, process_registry, serving
 from reservations.app.settings import Settings
 from reservations.http.health import Check, Health, Readiness
 from reservations.models.eligibility import Surroundings
@@ -134,6 +134,8 @@ class Worker:
         application = web.Application()
         application.add_routes(self._health().routes(self._registry))
         host, port = self._settings.reservations_worker_http_host, self._settings.reservations_worker_http_port
+        if "reservations_worker_http_port" not in self._settings.model_fields_set and not is_free(host, port):
+            port = 0  # another worker of this machine has the default; the log says where this one listens
         return serving(application, host, port, stop_deadline_s=1)
 
     def _health(self) -> Health:

@@ -1,0 +1,77 @@
+"""The Procfile on servers of somebody else: one command prepares them and runs several gateways and workers."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+
+from tests.bookings import a_booking
+from tests.conditions import eventually
+from tests.conftest import prefix, quirks
+from tests.servers import Servers
+
+ROOT = Path(__file__).parents[2]
+BOOKINGS = 20
+
+
+async def test_honcho_prepares_the_servers_and_runs_gateways_and_workers(
+    servers: Servers, empty_database: str, free_port: int, tmp_path: Path
+) -> None:
+    programs = Path(sys.executable).parent
+    settings = {
+        "DATABASE_URL": empty_database,
+        "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": prefix(),
+        "KAFKA_PARTITIONS": "4",
+        "KAFKA_REBALANCE_TIMEOUT_S": "2",
+        "RESERVATIONS_HTTP_PORT": str(free_port),
+        "POOL_MIN_SIZE": "2",
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        **quirks(servers),
+    }
+    output = (tmp_path / "honcho.log").open("wb")
+    command = [str(programs / "honcho"), "-f", str(ROOT / "Procfile"), "-d", str(tmp_path), "start"]
+    honcho = await asyncio.create_subprocess_exec(
+        *command, "--concurrency", "web=2,worker=2", env=os.environ | settings, stdout=output, stderr=output
+    )
+    try:
+        await book_on(f"http://127.0.0.1:{free_port}", tmp_path / "honcho.log")
+    finally:
+        honcho.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(honcho.wait(), 15)
+        output.close()
+
+
+async def book_on(url: str, log: Path) -> None:
+    """Book until every process has said that it is there, each time over a connection of its own."""
+
+    async def is_ready() -> bool:
+        return await status("GET", f"{url}/health/ready") == 200 and len(lines(log, '"working"')) == 2
+
+    await eventually(is_ready, limit_s=60)
+    booked = [await status("POST", f"{url}/reservations", a_booking(guest_id=str(uuid4()))) for _ in range(BOOKINGS)]
+    assert booked == [201] * BOOKINGS
+    gateways = {line.split("|")[0].split()[-1] for line in lines(log, '"POST"')}
+    assert gateways == {"web.1", "web.2"}
+
+
+def lines(log: Path, text: str) -> list[str]:
+    """Return the lines of a log that hold a text."""
+    return [line for line in log.read_text().splitlines() if text in line]
+
+
+async def status(method: str, address: str, body: object = None) -> int:
+    """Return the status of an answer, 0 when there is none."""
+    connector = aiohttp.TCPConnector(force_close=True)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.request(method, address, json=body) as response,
+        ):
+            return response.status
+    except aiohttp.ClientConnectionError:
+        return 0
