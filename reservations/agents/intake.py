@@ -16,6 +16,7 @@ from reservations.agents.transport import MAX_BUFFERED, BatchTransport
 
 COMMIT_INTERVAL_S = 0.5
 MAX_POLL_RECORDS = 500
+METADATA_MAX_AGE_MS = 10_000
 FOREVER_S = 7 * 24 * 3600.0
 
 
@@ -69,6 +70,7 @@ def make_app(
         stream_buffer_maxsize=4 * (MAX_BUFFERED + MAX_POLL_RECORDS),  # never full: Faust would stop every topic
         stream_processing_timeout=FOREVER_S,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         broker_session_timeout=session_timeout_s,
         broker_heartbeat_interval=min(3.0, session_timeout_s / 3),
         broker_rebalance_timeout=rebalance_timeout_s,

@@ -6,6 +6,8 @@ from reservations.app.settings import Settings
 from reservations.models.topics import MAX_DEAD_LETTER_BYTES, RESULTS
 
 REQUEST_TIMEOUT_MS = 10_000
+#: A topic that was made again, or grew, is noticed within this time.
+METADATA_MAX_AGE_MS = 10_000
 #: Some brokers wake no waiting fetch when a message arrives; a short wait keeps a lone reply within milliseconds.
 FETCH_WAIT_MS = 20
 
@@ -31,5 +33,6 @@ def results_consumer(settings: Settings) -> AIOKafkaConsumer:
         enable_auto_commit=False,
         auto_offset_reset="latest",
         fetch_max_wait_ms=FETCH_WAIT_MS,
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
