@@ -1,6 +1,5 @@
 """The reads: straight from Postgres, on the reader's role."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
@@ -216,8 +215,8 @@ class Reads:
         try:
             async with self._reader.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
-        except (OSError, TimeoutError, asyncio.CancelledError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if isinstance(error, asyncio.CancelledError | ValueError):
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if isinstance(error, ValueError):  # what can't be encoded is no fault of the server
                 raise
             structlog.get_logger().warning("database_away", error=type(error).__name__)
             raise problem(ErrorCode.DATABASE_UNAVAILABLE, "Reads can't be answered now; try again.") from None

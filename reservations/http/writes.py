@@ -138,7 +138,7 @@ class Writes:
         limit_s = waiting_limit_s(headers.prefer, self._command_timeout_s)
         result = await self._desk.submit(command, trace_of(request), limit_s)
         if result is None:
-            return _accepted(command, asked_for=limit_s < self._command_timeout_s)
+            return _accepted(command, asked_for=limit_s == 0)
         if result["error"]:
             raise problem(ErrorCode(result["error"]["code"]), result["error"]["message"], result["error"]["details"])
         response = render(result)
