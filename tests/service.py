@@ -33,8 +33,9 @@ class Process:
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the log lines that are objects."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """Return the log lines that are objects; the last one may be half written and is left out then."""
+        complete = self.log.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in complete.splitlines() if line.startswith("{")]
 
     def url(self) -> str | None:
         """Return where it listens, once it does."""

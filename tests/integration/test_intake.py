@@ -146,7 +146,8 @@ def applied(*paths: Path) -> Applied:
     """Return the offsets of each partition in the order in which they were first applied."""
     offsets: defaultdict[int, dict[int, None]] = defaultdict(dict)
     for path in paths:
-        for line in path.read_text().splitlines():
+        complete = path.read_text().rpartition("\n")[0]  # the last line may be half written
+        for line in complete.splitlines():
             partition, offset, _ = line.split(" ", 2)
             offsets[int(partition)].setdefault(int(offset))
     return {partition: list(found) for partition, found in offsets.items()}
