@@ -33,9 +33,12 @@ class Process:
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the log lines that are objects; the last one may be half written and is left out then."""
-        complete = self.log.read_text().rpartition("\n")[0]
-        return [json.loads(line) for line in complete.splitlines() if line.startswith("{")]
+        """Return the log lines that are objects."""
+        return [json.loads(line) for line in self.raw_lines() if line.startswith("{")]
+
+    def raw_lines(self) -> list[str]:
+        """Return the log lines; the last one is left out while it is half written."""
+        return self.log.read_text().rpartition("\n")[0].splitlines()
 
     def url(self) -> str | None:
         """Return where it listens, once it does."""

@@ -266,7 +266,7 @@ async def test_a_request_that_is_hardly_http_is_refused_in_the_same_form(service
 
 def logged_with(service: Service, text: str) -> list[str]:
     """Return the log lines of the shared processes that hold a text."""
-    lines = [line for process in service.processes for line in process.log.read_text().splitlines()]
+    lines = [line for process in service.processes for line in process.raw_lines()]
     return [line for line in lines if text in line]
 
 

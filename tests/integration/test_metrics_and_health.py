@@ -146,7 +146,7 @@ async def test_a_process_that_is_well_lives_and_is_ready_and_says_of_each_check(
 
 def lines_of(service: Service) -> Sequence[str]:
     """Return every log line of the shared processes."""
-    return [line for process in service.processes for line in process.log.read_text().splitlines()]
+    return [line for process in service.processes for line in process.raw_lines()]
 
 
 async def test_a_commands_log_line_carries_its_ids_and_the_trace_of_its_request(service: Service) -> None:
