@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -28,6 +29,8 @@ from reservations.models.vocabulary import MODIFIABLE, TRANSITIONS, Status
 MODIFIABLE_FIELDS = tuple(ReservationChanges.model_fields)
 #: Changing one of these is booking anew: the trip must still take the party then.
 TERMS = frozenset({"trip_date", "party_size", "total_amount"})
+
+_month_ms = lru_cache(maxsize=8)(unix_ms)
 
 
 def decide(state: Reservation | None, command: AnyCommand, context: Context) -> Decision:
@@ -115,7 +118,7 @@ def _refuse_creation(state: Reservation | None, reservation_id: UUID, context: C
             {"reservation_id": str(state.reservation_id)},
         )
     # Compared as numbers: the 48 bits of an id reach beyond the year 9999, a datetime does not.
-    if not unix_ms(context.first_month) <= unix_ms_of(reservation_id) < unix_ms(context.end_of_months):
+    if not _month_ms(context.first_month) <= unix_ms_of(reservation_id) < _month_ms(context.end_of_months):
         kept = f"{context.first_month:%Y-%m} up to before {context.end_of_months:%Y-%m}"
         return invalid_field("reservation_id", f"carries a time outside the months kept, {kept}")
     return None
