@@ -23,7 +23,7 @@ from tests.service import Process, Service, a_service
 
 Outage = Literal["cut", "stall"]
 
-REFUSED_WITHIN_S = 6.5
+REFUSED_WITHIN_S = 8.0
 RECOVERED_WITHIN_S = 15.0
 PATIENT = 60.0
 ENVIRONMENT = {

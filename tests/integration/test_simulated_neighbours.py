@@ -179,4 +179,4 @@ async def test_as_a_process_it_answers_as_the_contract_says_and_ends_at_once(
     began = monotonic()
     popen.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(popen.wait, STOP_LIMIT_S) == 0
-    assert monotonic() - began < 1
+    assert monotonic() - began < 5

@@ -120,7 +120,7 @@ async def end(popen: "subprocess.Popen[bytes]") -> None:
     began = monotonic()
     popen.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(popen.wait, STOP_LIMIT_S) == 0
-    assert monotonic() - began < 2
+    assert monotonic() - began < 5
 
 
 def test_it_says_which_setting_is_missing() -> None:
