@@ -153,5 +153,11 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [f"  {str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        lines = [_complaint(str(each["loc"][0]).upper(), each["msg"], each["input"]) for each in error.errors()]
         sys.exit("These settings are not usable:\n" + "\n".join(lines))
+
+
+def _complaint(name: str, message: str, value: object) -> str:
+    # An address may hold a password.
+    given = "" if name == "DATABASE_URL" else f" (got {value!r})"
+    return f"  {name}: {message.removeprefix('Value error, ')}{given}"
