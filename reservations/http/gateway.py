@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from reservations.http.operations import Operation, routes
 from reservations.http.problems import ProblemError, problem, problem_of, respond
 from reservations.http.requests import MAX_BODY_BYTES
-from reservations.http.tracing import begin_trace
+from reservations.http.tracing import COMMAND_ID, begin_trace
 from reservations.models.errors import ErrorCode
 
 _ID = re.compile("[0-9a-fA-F-]{32,36}")
@@ -45,13 +45,16 @@ def _watched(observe: Observe) -> Middleware:
 
 
 def _log(request: web.Request, response: web.StreamResponse, took_s: float) -> None:
+    ids = {name: value for name, value in request.match_info.items() if name.endswith("_id") and _ID.fullmatch(value)}
+    if COMMAND_ID in request:
+        ids["command_id"] = str(request[COMMAND_ID])
     structlog.get_logger().info(
         "request",
         method=request.method,
         route=route_of(request),
         status=response.status,
         ms=round(took_s * 1000, 1),
-        **{name: value for name, value in request.match_info.items() if name.endswith("_id") and _ID.fullmatch(value)},
+        **ids,
     )
 
 

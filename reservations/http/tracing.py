@@ -1,8 +1,9 @@
-"""W3C trace context: every request has a trace, its caller's or a new one."""
+"""What ties a request to what it causes: its trace (W3C trace context), its caller's or a new one, and its command."""
 
 import re
 import secrets
 from dataclasses import dataclass
+from uuid import UUID
 
 from aiohttp import web
 
@@ -24,6 +25,7 @@ class Trace:
 
 
 TRACE: web.RequestKey[Trace] = web.RequestKey("trace", Trace)
+COMMAND_ID: web.RequestKey[UUID] = web.RequestKey("command_id", UUID)
 
 
 def begin_trace(request: web.Request) -> Trace:

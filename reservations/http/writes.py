@@ -24,7 +24,7 @@ from reservations.http.requests import (
     read_query,
     waiting_limit_s,
 )
-from reservations.http.tracing import trace_of
+from reservations.http.tracing import COMMAND_ID, trace_of
 from reservations.models.commands import (
     AddParticipant,
     Cancellation,
@@ -135,6 +135,7 @@ class Writes:
     async def _answer(
         self, request: web.Request, headers: WriteHeaders, command: Command, render: Render
     ) -> web.Response:
+        request[COMMAND_ID] = command.command_id
         limit_s = waiting_limit_s(headers.prefer, self._command_timeout_s)
         result = await self._desk.submit(command, trace_of(request), limit_s)
         if result is None:

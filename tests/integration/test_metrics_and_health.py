@@ -161,6 +161,7 @@ async def test_a_commands_log_line_carries_its_ids_and_the_trace_of_its_request(
     found = await eventually(logged)
     assert found["request"]["trace_id"] == found["command"]["trace_id"] == trace
     assert (found["request"]["process"], found["request"]["status"]) == ("gateway", 202)
+    assert found["request"]["command_id"] == accepted["command_id"]
     command = found["command"]
     assert (command["process"], command["command_id"]) == ("worker", accepted["command_id"])
     assert (await service.ask("GET", f"/reservations/{command['reservation_id']}"))[0] == 200

@@ -37,3 +37,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.guest_profiles_url == "https://profiles.example"
     assert settings.eligibility() == "asks guest profiles"
     assert settings.deadlines().no_show is not None
+
+
+def test_the_pool_is_as_documented() -> None:
+    limits = load_settings().pool_limits("worker")
+    assert (limits.min_size, limits.max_size, limits.idle_timeout_s) == (10, 40, 600)
