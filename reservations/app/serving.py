@@ -1,6 +1,5 @@
 """Serving HTTP from a process that does not belong to aiohttp."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -42,14 +41,3 @@ async def serving(
         yield url
     finally:
         await runner.cleanup()
-
-
-def is_free(host: str, port: int) -> bool:
-    """Tell whether nobody listens there."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True

@@ -23,8 +23,9 @@ from reservations.agents.telling import Teller
 from reservations.app import dependencies, kafka, logs
 from reservations.app.metrics import LagCollector, PoolCollector, WorkerMetrics
 from reservations.app.observation import MeasuredEngine, Watcher
-from reservations.app.serving import is_free, process_registry, serving
+from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
+from reservations.app.stack.home import is_free
 from reservations.http.health import Check, Health, Readiness
 from reservations.models.eligibility import Surroundings
 from reservations.models.topics import COMMAND_LANES, PAYMENT_PROCESSED

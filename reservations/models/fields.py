@@ -3,7 +3,7 @@
 import re
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -13,8 +13,6 @@ from reservations.models.identifiers import is_uuid7
 MAX_PARTY_SIZE = 500
 MAX_REV = 2**31 - 1
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-_T = TypeVar("_T")
 
 
 def _require_uuid7(value: UUID) -> UUID:
