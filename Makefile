@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check format
+.PHONY: help run test kafka bench check format
 
 help: ## Show what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ run: $(VENV)/.run ## Run the whole service here: Postgres, broker, worker and ga
 
 test: $(VENV)/.dev ## Run all tests.
 	@$(BIN)/python -m pytest
+
+kafka: $(VENV)/.dev ## Start Apache Kafka here; BROKERS=3 for a cluster. Needs Java 17 and Maven.
+	@$(BIN)/python -m tests.apache_kafka --brokers $(or $(BROKERS),1)
 
 bench: $(VENV)/.dev ## Measure how fast a worker empties a full command topic.
 	@$(BIN)/python -m tests.bench.drain

@@ -159,6 +159,11 @@ def running(program: Program, is_ready: Callable[[], Awaitable[bool]]) -> Iterat
         stop(process, program)
 
 
+async def already() -> bool:
+    """Tell that nothing is waited for."""
+    return True
+
+
 async def until_ready(
     process: subprocess.Popen[bytes], program: Program, is_ready: Callable[[], Awaitable[bool]]
 ) -> None:

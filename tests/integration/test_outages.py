@@ -18,7 +18,7 @@ from tests.conditions import eventually
 from tests.conftest import prefix
 from tests.databases import scratch_database
 from tests.proxy import Proxy, a_proxy
-from tests.servers import Servers, running
+from tests.servers import Servers, already, running
 from tests.service import Process, Service, a_service
 
 Outage = Literal["cut", "stall"]
@@ -111,11 +111,6 @@ async def advertised_broker(folder: Path) -> AsyncIterator[Proxy]:
         with running(replace(server.program, argv=argv), already):
             await eventually(server.is_ready)
             yield proxy
-
-
-async def already() -> bool:
-    """Tell that nothing is waited for."""
-    return True
 
 
 @pytest.mark.parametrize("outage", ["cut", "stall"])

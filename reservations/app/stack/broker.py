@@ -26,7 +26,7 @@ class Broker:
 
     async def is_ready(self) -> bool:
         """Tell whether the broker answers requests."""
-        if not await self._listens():  # asking a broker that is not there yet fills the log with warnings
+        if not await listens(self.address):  # asking a broker that is not there yet fills the log with warnings
             return False
         client = AIOKafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=REQUEST_LIMIT_MS)
         try:
@@ -38,14 +38,16 @@ class Broker:
             await client.close()
         return True
 
-    async def _listens(self) -> bool:
-        host, port = self.address.rsplit(":", 1)
-        try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except OSError:
-            return False
-        writer.close()
-        return True
+
+async def listens(address: str) -> bool:
+    """Tell whether somebody accepts connections at `host:port`."""
+    host, port = address.rsplit(":", 1)
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def is_own(home: Home, servers: str) -> bool:
