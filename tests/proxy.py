@@ -1,28 +1,56 @@
-"""A TCP proxy that fails as networks do: it forwards, cuts every connection, or lets them hang."""
+"""A TCP proxy that fails as networks do: it forwards, delays, holds back one way or both, resets, or refuses."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
 
 CHUNK_BYTES = 64 * 1024
+
+
+class Way(StrEnum):
+    """Which way bytes go."""
+
+    TO_SERVER = "to the server"
+    TO_CLIENT = "to the client"
+
+
+#: Looks at what a client sends; says whether to reset the connection, once that is forwarded or before.
+Scissors = Callable[[bytes], "Snip | None"]
+
+
+class Snip(StrEnum):
+    """When a connection is reset: before what was seen reaches the server, or right after."""
+
+    BEFORE = "before"
+    AFTER = "after"
 
 
 class Proxy:
     """Listens on loopback and forwards to a server, as long as it is let."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._target = (host, port)
         self._server: asyncio.Server | None = None
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._flowing = {way: asyncio.Event() for way in Way}
+        for flowing in self._flowing.values():
+            flowing.set()
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.latency_s = 0.0
+        self.scissors: Scissors | None = None
+        self.resets = 0
 
     @property
     def address(self) -> str:
         """Return where it listens, as host:port."""
         return f"127.0.0.1:{self.port}"
+
+    def forward_to(self, address: str) -> None:
+        """Forward new connections to this `host:port`."""
+        host, _, port = address.rpartition(":")
+        self._target = (host, int(port))
 
     async def listen(self) -> None:
         """Accept connections, on the same port each time."""
@@ -34,17 +62,24 @@ class Proxy:
         if self._server:
             self._server.close()
             self._server = None
-        for writer in tuple(self._open):
-            writer.transport.abort()
+        self.reset()
         await asyncio.gather(*self._tasks)
 
-    def stall(self) -> None:
-        """Forward nothing more, neither on old connections nor on new ones, which are accepted."""
-        self._flowing.clear()
+    def reset(self) -> None:
+        """Reset every connection; new ones are accepted."""
+        for writer in tuple(self._open):
+            writer.transport.abort()
+
+    def stall(self, *ways: Way) -> None:
+        """Forward nothing more these ways (both if none is named), on old connections and on new, accepted ones."""
+        for way in ways or Way:
+            self._flowing[way].clear()
 
     async def restore(self) -> None:
-        """Forward again: what was held back, too."""
-        self._flowing.set()
+        """Forward again, at once: what was held back, too."""
+        self.latency_s, self.scissors = 0.0, None
+        for flowing in self._flowing.values():
+            flowing.set()
         if self._server is None:
             await self.listen()
 
@@ -62,22 +97,53 @@ class Proxy:
             self._open.discard(writer)
             return
         self._open.add(target_writer)
-        await asyncio.gather(self._pump(reader, target_writer), self._pump(target_reader, writer))
+        await asyncio.gather(
+            self._serve(reader, writer, target_writer), self._pump(Way.TO_CLIENT, target_reader, writer)
+        )
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, server: asyncio.StreamWriter
+    ) -> None:
+        """Forward what a client sends, and reset the connection where the scissors say so."""
+
+        def look(chunk: bytes) -> Snip | None:
+            snip = self.scissors(chunk) if self.scissors else None
+            if snip:
+                self.resets += 1
+                client.transport.abort()
+            return snip
+
+        await self._pump(Way.TO_SERVER, reader, server, look)
+
+    async def _pump(
+        self,
+        way: Way,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        look: Scissors = lambda _: None,
+    ) -> None:
         """Forward one way until either side ends; then end the other one's side, too."""
+        snip = None
         with suppress(OSError):
-            while chunk := await reader.read(CHUNK_BYTES):
-                await self._until_flowing(writer)
-                writer.write(chunk)
-                await writer.drain()
-        await self._until_flowing(writer)
+            while not snip and (chunk := await reader.read(CHUNK_BYTES)):
+                await self._until_flowing(way, writer)
+                snip = look(chunk)
+                if snip is not Snip.BEFORE:
+                    writer.write(chunk)
+                    await writer.drain()
+        await self._until_flowing(way, writer)
         self._open.discard(writer)
-        writer.transport.abort()
+        if snip is Snip.AFTER:
+            writer.close()  # what was written arrives, unlike the answer to it
+        else:
+            writer.transport.abort()
 
-    async def _until_flowing(self, writer: asyncio.StreamWriter) -> None:
-        while not (self._flowing.is_set() or writer.is_closing()):
-            await asyncio.wait([asyncio.ensure_future(self._flowing.wait())], timeout=0.05)
+    async def _until_flowing(self, way: Way, writer: asyncio.StreamWriter) -> None:
+        if self.latency_s:
+            await asyncio.sleep(self.latency_s)
+        flowing = self._flowing[way]
+        while not (flowing.is_set() or writer.is_closing()):
+            await asyncio.wait([asyncio.ensure_future(flowing.wait())], timeout=0.05)
 
 
 @asynccontextmanager

@@ -1,0 +1,4 @@
+"""Deliberate defects."""
+from collections.abc import Mapping
+from typing import Any
+MUTANTS: Mapping[str, Any] = {}

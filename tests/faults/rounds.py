@@ -1,0 +1,246 @@
+"""A round: load, a fault, recovery, quiet, and every promise checked; then the whole log is read again."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, time
+
+import asyncpg
+from aiokafka.errors import KafkaError
+
+from tests.conditions import eventually
+from tests.databases import Connection
+from tests.faults import checker, ledger
+from tests.faults.checker import Violation
+from tests.faults.deployment import GROUP, Deployment, a_deployment
+from tests.faults.faults import Fault, NotLandedError, Scene
+from tests.faults.ground import Ground
+from tests.faults.journal import Journal
+from tests.faults.load import HOT_SEATS, HOT_TRIP, Chance, Load, hot_date
+
+FEWEST_SUCCESSES = 1000
+CALM_COMMANDS = 120
+ENOUGH_COMMANDS = 1350
+LOAD_LIMIT_S = 90
+RECOVERY_LIMIT_S = 60
+REPLAY_GROUP = "replay"
+SAMPLE_PAUSE_S = 1.0
+
+
+@dataclass
+class Report:
+    """What a round came to; `void` says why it proves nothing."""
+
+    fault: str
+    seed: str
+    hurts: str
+    successes: int = 0
+    recovery_s: float | None = None
+    took_s: float = 0.0
+    void: str = ""
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether everything was as promised."""
+        return not self.void and not self.violations
+
+
+async def play(ground: Ground, fault: Fault, seed: str, number: int, folder: Path, mutant: str = "") -> Report:
+    """Play one round; keep its histories in the folder unless it passes."""
+    begun, report = monotonic(), Report(fault.name, seed, fault.hurts)
+    place = folder / f"{number:04}-{fault.name}"
+    async with a_deployment(ground, place, f"round-{number}", mutant) as deployment:
+        if fault.is_possible(deployment):
+            journal = Journal(place / "history.jsonl")
+            await _play(Round(deployment, journal, fault, report, f"{seed}/{fault.name}"))
+            journal.close()
+        else:
+            report.void = "not possible on this machine"
+    report.took_s = monotonic() - begun
+    if not report.violations:
+        shutil.rmtree(place)
+    return report
+
+
+@dataclass
+class Round:
+    """A round under way."""
+
+    deployment: Deployment
+    journal: Journal
+    fault: Fault
+    report: Report
+    seed: str
+
+
+async def _play(this: Round) -> None:
+    load = Load(this.deployment, this.journal, this.seed)
+    await _open_hot_date(this.deployment)
+    await load.start()
+    async with _sampling(this):
+        try:
+            await _under_load(this, load)
+        except NotLandedError:
+            this.report.void = "the fault did not land"
+        finally:
+            await load.stop()
+        await this.deployment.ground.restore()
+        await _within(this, _until_quiet(this), "not quiet 60 s after the load ended")
+    await _judge(this)
+
+
+async def _under_load(this: Round, load: Load) -> None:
+    scene = Scene(this.deployment, load, Chance(f"{this.seed} fault"))
+    await _until_handled(this.deployment, CALM_COMMANDS)
+    this.journal.note("fact", name="struck")
+    await this.fault.strike(scene)
+    if not scene.healed_at:
+        scene.heal()
+    this.journal.note("fact", name="healed")
+    await _within(this, _recover(this.deployment, load), "not recovered 60 s after the fault was healed")
+    this.report.recovery_s = time() - scene.healed_at
+    this.journal.note("fact", name="recovered")
+    await _until_handled(this.deployment, ENOUGH_COMMANDS)
+
+
+async def _within(this: Round, act: "asyncio.Future[None] | object", promise: str) -> None:
+    try:
+        await asyncio.wait_for(act, RECOVERY_LIMIT_S)  # type: ignore[arg-type]
+    except (TimeoutError, AssertionError):
+        this.report.violations.append(Violation(promise, 1, (await _backlog(this.deployment),)))
+
+
+async def _backlog(deployment: Deployment) -> str:
+    ends, committed = await deployment.ends(), await deployment.committed()
+    behind = {f"{tp.topic}[{tp.partition}]": end - committed[tp] for tp, end in ends.items() if end > committed[tp]}
+    return f"behind: {behind}"
+
+
+async def _recover(deployment: Deployment, load: Load) -> None:
+    """Wait until what was there when the fault was healed is done, and a new booking is answered."""
+    goal = await _asked_again(deployment.ends)
+
+    async def is_done() -> bool:
+        committed = await deployment.committed()
+        return all(committed[tp] >= end for tp, end in goal.items())
+
+    async def backlog() -> None:
+        await eventually(lambda: _asked_again(is_done), limit_s=RECOVERY_LIMIT_S, every_s=0.2)
+
+    await asyncio.gather(backlog(), load.probe(0))
+
+
+async def _asked_again(ask):  # type: ignore[no-untyped-def]
+    """Ask the broker until it answers: it may be starting."""
+    while True:
+        try:
+            return await ask()
+        except (KafkaError, OSError, KeyError):
+            await asyncio.sleep(0.2)
+
+
+async def _until_quiet(this: Round) -> None:
+    async def is_quiet() -> bool:
+        ends, committed = await this.deployment.ends(), await this.deployment.committed()
+        return all(committed[tp] >= end for tp, end in ends.items())
+
+    await eventually(lambda: _asked_again(is_quiet), limit_s=RECOVERY_LIMIT_S, every_s=0.2)
+
+
+async def _until_handled(deployment: Deployment, count: int) -> None:
+    """Wait until the inbox holds so many commands."""
+
+    async def look() -> bool:
+        try:
+            return await _handled(deployment) >= count
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+
+    await eventually(look, limit_s=LOAD_LIMIT_S, every_s=0.1)
+
+
+async def _handled(deployment: Deployment) -> int:
+    async with _connected(deployment) as connection:
+        return int(await connection.fetchval("SELECT count(*) FROM reservations.inbox"))
+
+
+@asynccontextmanager
+async def _connected(deployment: Deployment) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(deployment.direct_database, timeout=5)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _open_hot_date(deployment: Deployment) -> None:
+    """Say how many seats the trip date has that sells out, as the trip catalog would."""
+    async with _connected(deployment) as connection:
+        await connection.execute(
+            "INSERT INTO reservations.trip_slots (trip_id, trip_date, capacity) VALUES ($1, $2, $3)",
+            *(HOT_TRIP, hot_date(), HOT_SEATS),
+        )
+
+
+@asynccontextmanager
+async def _sampling(this: Round) -> AsyncIterator[None]:
+    """Look every second at what is committed, and then at what is in the inbox."""
+
+    async def sample() -> None:
+        while True:
+            try:
+                await _sample(this)
+            except (KafkaError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, KeyError):
+                pass  # a server is away; there is nothing to be seen
+            await asyncio.sleep(SAMPLE_PAUSE_S)
+
+    task = asyncio.create_task(sample())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _sample(this: Round) -> None:
+    committed, at = await this.deployment.committed(), time()
+    places = [(ledger.short(this.deployment, tp.topic), tp.partition, offset) for tp, offset in committed.items()]
+    async with _connected(this.deployment) as connection:
+        ids = [str(row[0]) for row in await connection.fetch("SELECT message_id FROM reservations.inbox")]
+    this.journal.note("sample", committed=places, inbox=ids, looked_at=at)
+
+
+async def _judge(this: Round) -> None:
+    async with _connected(this.deployment) as connection:
+        await ledger.write_journal(connection, this.journal)
+        await ledger.write_samples(connection, this.journal)
+        await ledger.write_messages(connection, this.deployment)
+        found = await checker.violations(connection)
+        this.report.successes = await connection.fetchval("SELECT count(*) FROM faults.outcome WHERE outcome = 'applied'")
+        await checker.keep(connection)
+        await _read_all_again(this)
+        await ledger.write_messages(connection, this.deployment)
+        found += await checker.changed_since_kept(connection)
+        known = {each.promise for each in found}
+        found += [each for each in await checker.violations(connection) if each.promise not in known]
+    this.report.violations += found
+    if not this.report.void and this.report.successes < FEWEST_SUCCESSES:
+        this.report.void = f"only {this.report.successes} operations succeeded"
+
+
+async def _read_all_again(this: Round) -> None:
+    """Let a worker of another group read every topic from its start."""
+    reader = this.deployment.new_worker(KAFKA_GROUP=REPLAY_GROUP)
+    await reader.start()
+    goal = await this.deployment.ends()
+
+    async def is_done() -> bool:
+        committed = await this.deployment.committed(REPLAY_GROUP)
+        return all(committed[tp] >= end for tp, end in goal.items())
+
+    await _within(this, eventually(is_done, limit_s=RECOVERY_LIMIT_S, every_s=0.2), "the log was not read again in 60 s")
+    await reader.stop()
