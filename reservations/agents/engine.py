@@ -57,12 +57,15 @@ class Engine:
         months: Months,
         look_around: LookAround,
         rules: Rules,
+        *,
+        lane: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pool = pool
         self._months = months
         self._look_around = look_around
         self._rules = rules
+        self._lane = lane
         self._clock = clock
         self._entropy = BufferedEntropy()
 
@@ -90,6 +93,7 @@ class Engine:
         await inbox.take_turns(connection, _named(fresh, CreateReservation, RecordPayment))
         read = await reservations.lock(connection, _named(fresh))
         waiting = await inbox.waiting_for(connection, _named(fresh, CreateReservation))
+        elsewhere = await status_history.told_elsewhere(connection, _last_told_elsewhere(read.values(), self._lane))
         seats = await trip_slots.lock(connection, _slots(fresh, read))
         days = await guest_days.held(connection, _days(fresh, read))
         context = Context(
@@ -100,8 +104,9 @@ class Engine:
             surroundings,
             self._rules,
             self._entropy,
+            self._lane,
         )
-        return Worksheet(context, seen, read, waiting)
+        return Worksheet(context, seen, read, waiting, elsewhere)
 
 
 def _named(commands: Iterable[AnyCommand], *kinds: type) -> set[UUID]:
@@ -111,6 +116,14 @@ def _named(commands: Iterable[AnyCommand], *kinds: type) -> set[UUID]:
         for command in commands
         if command.reservation_id and (not kinds or isinstance(command, kinds))
     }
+
+
+def _last_told_elsewhere(read: Iterable[Reservation], lane: str) -> dict[UUID, int]:
+    """Return the reservations whose last events go out by another lane, with the first revision of those.
+
+    That lane's worker may have died, or be slow, between its commit and its telling.
+    """
+    return {each.reservation_id: each.told.since_rev for each in read if each.told and each.told.lane != lane}
 
 
 def _booked(

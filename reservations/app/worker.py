@@ -74,7 +74,7 @@ class Worker:
         )
         for topic in (*COMMAND_LANES, PAYMENT_PROCESSED):
             decode = decode_payment if topic is PAYMENT_PROCESSED else decode_command
-            name, agent = settings.kafka_topic_prefix + topic.name, self._agent(decode)
+            name, agent = settings.kafka_topic_prefix + topic.name, self._agent(decode, topic.lane)
             intake.consume(self._app, name, agent.handle, self._fatal, settings.max_batch_size)
 
     async def run(self, stack: AsyncExitStack) -> int:
@@ -96,9 +96,9 @@ class Worker:
             on_started=self._started,
         )
 
-    def _agent(self, decode: Decode) -> CommandAgent:
+    def _agent(self, decode: Decode, lane: str) -> CommandAgent:
         look_around = self._scout.look_around if self._settings.has_neighbours else _look_nowhere
-        engine = Engine(self._pool, self._months, look_around, self._settings.rules())
+        engine = Engine(self._pool, self._months, look_around, self._settings.rules(), lane=lane)
         survivor = Survivor(MeasuredEngine(engine, self._metrics), self._patience)
         teller = Teller(self._publisher.full_name(PAYMENT_PROCESSED))
         watcher = Watcher(self._metrics)

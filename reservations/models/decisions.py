@@ -21,7 +21,7 @@ from reservations.models.commands import (
 )
 from reservations.models.errors import ErrorCode, Rejected, invalid_field
 from reservations.models.identifiers import confirmation_code, kin_of, time_of, unix_ms, unix_ms_of, uuid7
-from reservations.models.reservation import Participant, Reservation
+from reservations.models.reservation import Participant, Reservation, Told
 from reservations.models.steps import Applied, Context, Decision, advance, change_of_status, move
 from reservations.models.terms import agree, capacity_of, refuse_terms
 from reservations.models.vocabulary import MODIFIABLE, TRANSITIONS, Status
@@ -106,6 +106,7 @@ def _book(command: CreateReservation, booked: Mapping[str, Any], context: Contex
         special_requirements=booking.special_requirements,
         emergency_contact=booking.emergency_contact,
         promo_code=booking.promo_code,
+        told=Told(lane=context.lane, since_rev=1),
     )
     return Applied(reservation, change_of_status(None, reservation, command, None, context))
 

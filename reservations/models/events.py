@@ -109,6 +109,16 @@ def announcement_of(event: Event) -> Announcement:
     )
 
 
+def announcement_in(publications: str, event_id: UUID) -> Announcement:
+    """Return one of the events that were published together, as it was published.
+
+    Raises:
+        StopIteration: it is not among them.
+
+    """
+    return announcement_again(next(each for each in orjson.loads(publications) if each["event_id"] == str(event_id)))
+
+
 def announcement_again(event: dict[str, str]) -> Announcement:
     """Return an event as it was published before."""
     return Announcement(

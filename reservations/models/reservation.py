@@ -13,7 +13,7 @@ from reservations.models.fields import JSON_NUMBER, Amount, Currency, PartySize
 from reservations.models.vocabulary import BookingSource, PaymentStatus, Role, Status
 
 #: Kept, but not part of what callers see of a reservation.
-HIDDEN = {"promo_code", "paid_amount", "payments"}
+HIDDEN = {"promo_code", "paid_amount", "payments", "told"}
 
 
 class View(BaseModel):
@@ -57,6 +57,13 @@ class PaymentEntry(View):
     moved_at: AwareDatetime
 
 
+class Told(View):
+    """By which lane the last events of a reservation go out, and from which revision on it has been that lane."""
+
+    lane: str
+    since_rev: int
+
+
 class ReservationDetails(View):
     """What of a reservation has no column of its own."""
 
@@ -69,6 +76,7 @@ class ReservationDetails(View):
     paid_amount: SkipJsonSchema[Annotated[Decimal, JSON_NUMBER]] = Decimal(0)
     """Paid, less what was refunded."""
     payments: SkipJsonSchema[tuple[PaymentEntry, ...]] = ()
+    told: SkipJsonSchema[Told | None] = None
 
 
 class Reservation(ReservationDetails):
@@ -110,3 +118,5 @@ class StatusChange(View):
     changed_at: AwareDatetime
     rev: Annotated[int, Field(alias="_rev", ge=1)]
     """The revision that the change made."""
+    command_id: UUID | None = None
+    """The command that asked for it."""

@@ -11,7 +11,7 @@ from reservations.models.commands import Envelope
 from reservations.models.eligibility import Surroundings
 from reservations.models.errors import Rejected
 from reservations.models.identifiers import Entropy, kin_of
-from reservations.models.reservation import Participant, Reservation, StatusChange
+from reservations.models.reservation import Participant, Reservation, StatusChange, Told
 from reservations.models.vocabulary import Status
 
 
@@ -34,6 +34,8 @@ class Context:
     surroundings: Surroundings = field(default_factory=Surroundings)
     rules: Rules = field(default_factory=Rules)
     entropy: Entropy = secrets.token_bytes
+    lane: str = ""
+    """By which topic the commands came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,13 @@ def move(
     state: Reservation, target: Status, command: Envelope, reason: str | None, context: Context, **changes: Any
 ) -> Applied:
     """Return a reservation in another status, with what else changes."""
-    moved = advance(state, context, status=target, participants=_arrived(state, target, context), **changes)
+    told = (
+        state.told
+        if state.told and state.told.lane == context.lane
+        else Told(lane=context.lane, since_rev=state.rev + 1)
+    )
+    party = _arrived(state, target, context)
+    moved = advance(state, context, status=target, participants=party, told=told, **changes)
     return Applied(moved, change_of_status(state.status, moved, command, reason, context))
 
 
@@ -84,4 +92,5 @@ def change_of_status(
         reason=reason,
         changed_at=reservation.updated_at if old else context.now,
         rev=reservation.rev,
+        command_id=command.command_id,
     )

@@ -16,6 +16,11 @@ class Topic:
     retention_ms: int
     config: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def lane(self) -> str:
+        """The last word of the name: short, to be kept with what came in by this topic."""
+        return self.name.rpartition(".")[2]
+
 
 COMMANDS = Topic("novatrek.booking.reservation.commands", 7 * _DAY_MS)
 BULK_COMMANDS = Topic("novatrek.booking.reservation.commands.bulk", 7 * _DAY_MS)

@@ -73,6 +73,7 @@ class Worksheet:
         seen: Mapping[UUID, Seen] | None = None,
         read: Mapping[UUID, Reservation] | None = None,
         waiting: Mapping[UUID, Sequence[RecordPayment]] | None = None,
+        elsewhere: Mapping[UUID, Sequence[Announcement]] | None = None,
     ) -> None:
         self.context = context
         self._seen = dict(seen or {})
@@ -80,6 +81,7 @@ class Worksheet:
         self._states = dict(self._read)
         self._waiting = {key: list(payments) for key, payments in (waiting or {}).items()}
         self._kept = {payment.command_id for payments in self._waiting.values() for payment in payments}
+        self._elsewhere = dict(elsewhere or {})
         self._entries: dict[UUID, Entry] = {}
         self.changes: list[tuple[UUID, StatusChange]] = []
 
@@ -119,9 +121,12 @@ class Worksheet:
         self._states[reservation.reservation_id] = reservation
         capacity = capacity_of(reservation.trip_id, self.context)
         self.context.books.move(holding_of(state), holding_of(reservation), capacity)
-        if applied.change:
-            self.changes.append((reservation.reservation_id, applied.change))
-        return tuple(map(announcement_of, events_of(applied)))
+        if applied.change is None:
+            return ()
+        self.changes.append((reservation.reservation_id, applied.change))
+        # What another lane may not have told yet goes out first.
+        earlier = self._elsewhere.pop(reservation.reservation_id, ())
+        return (*earlier, *map(announcement_of, events_of(applied)))
 
     def _park(self, command: AnyCommand, asked: UUID) -> Outcome:
         if command.reservation_id and isinstance(command, RecordPayment):

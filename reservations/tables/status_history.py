@@ -1,11 +1,13 @@
 """The status history table: who moved a reservation, when and why."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import orjson
 
+from reservations.models.events import Announcement, announcement_in
 from reservations.models.identifiers import kin_range
 from reservations.models.reservation import StatusChange
 from reservations.models.vocabulary import stored
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection
 
 SQL = load("status_history.sql")
-DETAILS = {"rev"}
+DETAILS = {"rev", "command_id"}
 
 
 def change_of(row: "Record") -> StatusChange:
@@ -37,6 +39,18 @@ async def of_reservation(connection: "AnyConnection", reservation_id: UUID) -> l
     """Return a reservation's changes of status, oldest first."""
     span = kin_range(reservation_id, reservation_id)
     return [change_of(row) for row in await connection.fetch(SQL["of_reservation"], reservation_id, *span)]
+
+
+async def told_elsewhere(
+    connection: "AnyConnection", since: Mapping[UUID, int]
+) -> Mapping[UUID, Sequence[Announcement]]:
+    """Return the events of reservations from a revision on, as they were published, in the order of their revisions."""
+    told: dict[UUID, list[Announcement]] = defaultdict(list)
+    if since:
+        span = kin_range(min(since), max(since))
+        for row in await connection.fetch(SQL["told_elsewhere"], list(since), list(since.values()), *span):
+            told[row["reservation_id"]].append(announcement_in(row["publications"], row["history_id"]))
+    return told
 
 
 async def insert(connection: "AnyConnection", changes: Sequence[tuple[UUID, StatusChange]]) -> None:

@@ -4,6 +4,15 @@ FROM reservations.status_history
 WHERE reservation_id = $1 AND history_id BETWEEN $2 AND $3
 ORDER BY (details ->> '_rev')::integer;
 
+-- name: told_elsewhere
+SELECT h.reservation_id, h.history_id, i.publications
+FROM unnest($1::uuid[], $2::integer[]) AS since (reservation_id, rev)
+JOIN reservations.status_history AS h
+  ON h.reservation_id = since.reservation_id AND (h.details ->> '_rev')::integer >= since.rev
+JOIN reservations.inbox AS i ON i.message_id = (h.details ->> 'command_id')::uuid
+WHERE h.history_id BETWEEN $3 AND $4
+ORDER BY (h.details ->> '_rev')::integer;
+
 -- name: insert
 INSERT INTO reservations.status_history
        (history_id, reservation_id, old_status, new_status, changed_by, reason, changed_at, details)

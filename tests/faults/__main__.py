@@ -27,7 +27,15 @@ async def main(asked: argparse.Namespace) -> int:
                 report = await play(ground, fault, f"{asked.seed}/{number}", number, asked.folder, asked.mutant)
                 reports.append(report)
                 verdict = f"void: {report.void}" if report.void else "FAILED" if report.violations else "passed"
-                print(number, report.fault, verdict, report.successes, report.recovery_s, round(report.took_s, 1), flush=True)
+                print(
+                    number,
+                    report.fault,
+                    verdict,
+                    report.successes,
+                    report.recovery_s,
+                    round(report.took_s, 1),
+                    flush=True,
+                )
                 for violation in report.violations:
                     print("   ", str(violation)[:1500], flush=True)
     print(table(reports))

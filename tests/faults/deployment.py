@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -107,9 +108,9 @@ class Deployment:
         await asyncio.gather(self.gateway.start(), *(self.new_worker().start() for _ in range(2)))
 
     async def stop(self) -> None:
-        """End every process."""
+        """End every process at once."""
         processes = [*self.workers, *([self.gateway] if self.gateway else [])]
-        await asyncio.gather(*(process.stop() for process in processes))
+        await asyncio.gather(*(process.stop(signal.SIGKILL) for process in processes))
 
     def _program(self, name: str, argv: list[str], changed: Mapping[str, str]) -> Program:
         self.started += 1

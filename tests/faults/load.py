@@ -25,7 +25,7 @@ from tests.faults.deployment import BULK, COMMANDS, PAYMENTS, Deployment
 from tests.faults.journal import Journal
 
 REST_CLIENTS = 6
-STORY_PAUSE_S = 0.06
+STORY_PAUSE_S = 0.04
 DUPLICATES, EARLY, OUT_OF_ORDER, POISON, STALE, HOT = 0.05, 0.20, 0.02, 0.005, 0.10, 0.15
 HELD, REFUNDED, WRONG_CURRENCY = 0.25, 0.1, 0.03
 READS = 0.3

@@ -1,4 +1,6 @@
 """Deliberate defects."""
+
 from collections.abc import Mapping
 from typing import Any
+
 MUTANTS: Mapping[str, Any] = {}

@@ -12,7 +12,9 @@ def table(reports: Sequence[Report]) -> str:
     by_fault: defaultdict[str, list[Report]] = defaultdict(list)
     for report in reports:
         by_fault[report.fault].append(report)
-    head = "| fault | rounds | void | operations | violations | recovery median s | p95 s |\n|---|---|---|---|---|---|---|"
+    head = (
+        "| fault | rounds | void | operations | violations | recovery median s | p95 s |\n|---|---|---|---|---|---|---|"
+    )
     return "\n".join([head, *(_line(fault, each) for fault, each in sorted(by_fault.items())), _line("all", reports)])
 
 

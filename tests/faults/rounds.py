@@ -2,11 +2,13 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, time
+from typing import TypeVar
 
 import asyncpg
 from aiokafka.errors import KafkaError
@@ -26,6 +28,8 @@ CALM_COMMANDS = 120
 ENOUGH_COMMANDS = 1350
 LOAD_LIMIT_S = 90
 RECOVERY_LIMIT_S = 60
+T = TypeVar("T")
+
 REPLAY_GROUP = "replay"
 SAMPLE_PAUSE_S = 1.0
 
@@ -107,9 +111,9 @@ async def _under_load(this: Round, load: Load) -> None:
     await _until_handled(this.deployment, ENOUGH_COMMANDS)
 
 
-async def _within(this: Round, act: "asyncio.Future[None] | object", promise: str) -> None:
+async def _within(this: Round, act: Awaitable[object], promise: str) -> None:
     try:
-        await asyncio.wait_for(act, RECOVERY_LIMIT_S)  # type: ignore[arg-type]
+        await asyncio.wait_for(act, RECOVERY_LIMIT_S)
     except (TimeoutError, AssertionError):
         this.report.violations.append(Violation(promise, 1, (await _backlog(this.deployment),)))
 
@@ -134,7 +138,7 @@ async def _recover(deployment: Deployment, load: Load) -> None:
     await asyncio.gather(backlog(), load.probe(0))
 
 
-async def _asked_again(ask):  # type: ignore[no-untyped-def]
+async def _asked_again(ask: Callable[[], Awaitable[T]]) -> T:
     """Ask the broker until it answers: it may be starting."""
     while True:
         try:
@@ -220,7 +224,9 @@ async def _judge(this: Round) -> None:
         await ledger.write_samples(connection, this.journal)
         await ledger.write_messages(connection, this.deployment)
         found = await checker.violations(connection)
-        this.report.successes = await connection.fetchval("SELECT count(*) FROM faults.outcome WHERE outcome = 'applied'")
+        this.report.successes = await connection.fetchval(
+            "SELECT count(*) FROM faults.outcome WHERE outcome = 'applied'"
+        )
         await checker.keep(connection)
         await _read_all_again(this)
         await ledger.write_messages(connection, this.deployment)
@@ -242,5 +248,8 @@ async def _read_all_again(this: Round) -> None:
         committed = await this.deployment.committed(REPLAY_GROUP)
         return all(committed[tp] >= end for tp, end in goal.items())
 
-    await _within(this, eventually(is_done, limit_s=RECOVERY_LIMIT_S, every_s=0.2), "the log was not read again in 60 s")
-    await reader.stop()
+    await _within(
+        this, eventually(is_done, limit_s=RECOVERY_LIMIT_S, every_s=0.2), "the log was not read again in 60 s"
+    )
+    await reader.stop(signal.SIGKILL)
+    this.deployment.workers.remove(reader)

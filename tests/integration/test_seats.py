@@ -270,7 +270,7 @@ async def test_a_batch_may_make_a_reservation_and_move_it(database: str) -> None
     async with asyncpg.create_pool(database, min_size=1, max_size=1) as pool:
         months = BookableMonths()
         await months.keep(pool)
-        engine = Engine(pool, months, no_neighbours, Rules())
+        engine = Engine(pool, months, no_neighbours, Rules(), lane=COMMANDS.lane)
         outcomes = await engine.apply([COMMAND_TYPES.validate_json(encoded(each)) for each in batch])
         async with pool.acquire() as connection:
             assert [(await sold(connection, trip, day))[0] for day in (DAY, OTHER_DAY)] == [0, 1]

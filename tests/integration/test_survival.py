@@ -53,7 +53,7 @@ async def test_only_the_command_that_breaks_the_program_is_set_aside(
     async with asyncpg.create_pool(database, min_size=1, max_size=1) as pool:
         months = BookableMonths()
         await months.keep(pool)
-        engine = Engine(pool, months, no_neighbours, Rules())
+        engine = Engine(pool, months, no_neighbours, Rules(), lane="commands")
         await engine.apply([COMMANDS.validate_json(encoded(creation))])
         survivor = Survivor(Breaking(engine, breaking), Patience(asyncio.Event(), lambda *_: None))
         verdicts = await survivor.apply(commands)
