@@ -12,9 +12,10 @@ import asyncpg
 
 from tests.conditions import eventually
 from tests.databases import execute
+from tests.faults.chance import Chance
 from tests.faults.deployment import Deployment, faketime
 from tests.faults.failpoints import FAILPOINTS, SLOW
-from tests.faults.load import Chance, Load
+from tests.faults.load import Load
 from tests.faults.processes import Kept
 from tests.proxy import Proxy, Snip, Way
 
@@ -122,11 +123,11 @@ def freeze_worker(least_s: float, most_s: float) -> Strike:
 
     async def strike(scene: Scene) -> None:
         worker = scene.worker()
-        scene.load.pause_s = 0.2 if most_s > LANDING_LIMIT_S else 0.0
+        scene.load.is_light = least_s > LANDING_LIMIT_S
         worker.send(signal.SIGSTOP)
         await scene.lasting(least_s, most_s)
         worker.send(signal.SIGCONT)
-        scene.load.pause_s = 0.0
+        scene.load.is_light = False
         scene.heal()
 
     return strike

@@ -1,10 +1,23 @@
-"""The table of what rounds came to."""
+"""What rounds came to, told."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median, quantiles
 
 from tests.faults.rounds import Report
+
+MAX_SHOWN = 1500
+
+
+def line(report: Report) -> str:
+    """Return what one round came to."""
+    verdict = f"void, {report.void}" if report.void else "FAILED" if report.violations else "passed"
+    recovery = f", recovered in {report.recovery_s:.1f} s" if report.recovery_s is not None else ""
+    told = f"{report.fault}: {verdict}, {report.successes} operations{recovery}, took {report.took_s:.0f} s"
+    if not report.violations:
+        return told
+    broken = [f"  {str(violation)[:MAX_SHOWN]}" for violation in report.violations]
+    return "\n".join([f"{told}; seed {report.seed}, histories in {report.folder}", *broken])
 
 
 def table(reports: Sequence[Report]) -> str:
@@ -15,22 +28,23 @@ def table(reports: Sequence[Report]) -> str:
     head = (
         "| fault | rounds | void | operations | violations | recovery median s | p95 s |\n|---|---|---|---|---|---|---|"
     )
-    return "\n".join([head, *(_line(fault, each) for fault, each in sorted(by_fault.items())), _line("all", reports)])
+    rows = [_row(fault, by_fault[fault]) for fault in sorted(by_fault)]
+    return "\n".join([head, *rows, _row("all", reports)])
 
 
-def _line(fault: str, reports: Sequence[Report]) -> str:
+def _row(fault: str, reports: Sequence[Report]) -> str:
     counted = [report for report in reports if not report.void]
     recoveries = [report.recovery_s for report in counted if report.recovery_s is not None]
     operations = sum(report.successes for report in counted)
     broken = sum(len(report.violations) for report in reports)
+    middle, late = _shown(median(recoveries) if recoveries else None), _shown(p95(recoveries))
     return (
-        f"| {fault} | {len(counted)} | {len(reports) - len(counted)} | {operations:,} | {broken} "
-        f"| {_shown(median(recoveries) if recoveries else None)} | {_shown(p95(recoveries))} |"
+        f"| {fault} | {len(counted)} | {len(reports) - len(counted)} | {operations:,} | {broken} | {middle} | {late} |"
     )
 
 
 def p95(values: Sequence[float]) -> float | None:
-    """Return the 95th percentile, the largest of few values; None of none."""
+    """Return the 95th percentile; None of none."""
     if len(values) < 2:
         return values[0] if values else None
     return quantiles(values, n=20, method="inclusive")[-1]

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, time
@@ -16,12 +16,13 @@ from aiokafka.errors import KafkaError
 from tests.conditions import eventually
 from tests.databases import Connection
 from tests.faults import checker, ledger
+from tests.faults.chance import HOT_SEATS, HOT_TRIP, Chance, hot_date
 from tests.faults.checker import Violation
-from tests.faults.deployment import GROUP, Deployment, a_deployment
+from tests.faults.deployment import Deployment, a_deployment
 from tests.faults.faults import Fault, NotLandedError, Scene
 from tests.faults.ground import Ground
 from tests.faults.journal import Journal
-from tests.faults.load import HOT_SEATS, HOT_TRIP, Chance, Load, hot_date
+from tests.faults.load import Load
 
 FEWEST_SUCCESSES = 1000
 CALM_COMMANDS = 120
@@ -30,8 +31,19 @@ LOAD_LIMIT_S = 90
 RECOVERY_LIMIT_S = 60
 T = TypeVar("T")
 
+DATABASE_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 REPLAY_GROUP = "replay"
 SAMPLE_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a round is to be: its fault, the seed of all chance in it, where its histories go, the defect to be found."""
+
+    fault: Fault
+    seed: str
+    folder: Path
+    mutant: str = ""
 
 
 @dataclass
@@ -40,34 +52,13 @@ class Report:
 
     fault: str
     seed: str
+    folder: Path
     hurts: str
     successes: int = 0
     recovery_s: float | None = None
     took_s: float = 0.0
     void: str = ""
     violations: list[Violation] = field(default_factory=list)
-
-    @property
-    def has_passed(self) -> bool:
-        """Whether everything was as promised."""
-        return not self.void and not self.violations
-
-
-async def play(ground: Ground, fault: Fault, seed: str, number: int, folder: Path, mutant: str = "") -> Report:
-    """Play one round; keep its histories in the folder unless it passes."""
-    begun, report = monotonic(), Report(fault.name, seed, fault.hurts)
-    place = folder / f"{number:04}-{fault.name}"
-    async with a_deployment(ground, place, f"round-{number}", mutant) as deployment:
-        if fault.is_possible(deployment):
-            journal = Journal(place / "history.jsonl")
-            await _play(Round(deployment, journal, fault, report, f"{seed}/{fault.name}"))
-            journal.close()
-        else:
-            report.void = "not possible on this machine"
-    report.took_s = monotonic() - begun
-    if not report.violations:
-        shutil.rmtree(place)
-    return report
 
 
 @dataclass
@@ -79,6 +70,23 @@ class Round:
     fault: Fault
     report: Report
     seed: str
+
+
+async def play(ground: Ground, plan: Plan, number: int) -> Report:
+    """Play one round; keep its histories if a promise was broken."""
+    begun, report = monotonic(), Report(plan.fault.name, plan.seed, plan.folder, plan.fault.hurts)
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    async with a_deployment(ground, plan.folder, f"round-{number}", plan.mutant) as deployment:
+        if plan.fault.is_possible(deployment):
+            journal = Journal(plan.folder / "history.jsonl")
+            await _play(Round(deployment, journal, plan.fault, report, f"{plan.seed}/{plan.fault.name}"))
+            journal.close()
+        else:
+            report.void = "not possible on this machine"
+    report.took_s = monotonic() - begun
+    if not report.violations:
+        shutil.rmtree(plan.folder)
+    return report
 
 
 async def _play(this: Round) -> None:
@@ -135,7 +143,7 @@ async def _recover(deployment: Deployment, load: Load) -> None:
     async def backlog() -> None:
         await eventually(lambda: _asked_again(is_done), limit_s=RECOVERY_LIMIT_S, every_s=0.2)
 
-    await asyncio.gather(backlog(), load.probe(0))
+    await asyncio.gather(backlog(), load.probe())
 
 
 async def _asked_again(ask: Callable[[], Awaitable[T]]) -> T:
@@ -161,7 +169,7 @@ async def _until_handled(deployment: Deployment, count: int) -> None:
     async def look() -> bool:
         try:
             return await _handled(deployment) >= count
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DATABASE_AWAY:
             return False
 
     await eventually(look, limit_s=LOAD_LIMIT_S, every_s=0.1)
@@ -196,10 +204,8 @@ async def _sampling(this: Round) -> AsyncIterator[None]:
 
     async def sample() -> None:
         while True:
-            try:
+            with suppress(KafkaError, KeyError, *DATABASE_AWAY):  # nothing can be seen
                 await _sample(this)
-            except (KafkaError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, KeyError):
-                pass  # a server is away; there is nothing to be seen
             await asyncio.sleep(SAMPLE_PAUSE_S)
 
     task = asyncio.create_task(sample())
