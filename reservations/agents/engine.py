@@ -93,7 +93,8 @@ class Engine:
         await inbox.take_turns(connection, _named(fresh, CreateReservation, RecordPayment))
         read = await reservations.lock(connection, _named(fresh))
         waiting = await inbox.waiting_for(connection, _named(fresh, CreateReservation))
-        elsewhere = await status_history.told_elsewhere(connection, _last_told_elsewhere(read.values(), self._lane))
+        repeated = [command for command in commands if command.command_id in done]
+        earlier = await status_history.told_since(connection, self._to_be_told_first(read.values(), repeated))
         seats = await trip_slots.lock(connection, _slots(fresh, read))
         days = await guest_days.held(connection, _days(fresh, read))
         context = Context(
@@ -106,7 +107,18 @@ class Engine:
             self._entropy,
             self._lane,
         )
-        return Worksheet(context, seen, read, waiting, elsewhere)
+        return Worksheet(context, seen, read, waiting, earlier)
+
+    def _to_be_told_first(self, read: Iterable[Reservation], repeated: Iterable[AnyCommand]) -> dict[UUID, int]:
+        """Return the reservations of which another lane may not have told all, and from which revision on.
+
+        That lane's worker may be slow, or have died between its commit and its telling. Where a command is repeated,
+        nothing says by which lanes the changes before it came.
+        """
+        changed_elsewhere = {
+            each.reservation_id: each.told.since_rev for each in read if each.told and each.told.lane != self._lane
+        }
+        return {**changed_elsewhere, **dict.fromkeys(_named(repeated), 1)}
 
 
 def _named(commands: Iterable[AnyCommand], *kinds: type) -> set[UUID]:
@@ -116,14 +128,6 @@ def _named(commands: Iterable[AnyCommand], *kinds: type) -> set[UUID]:
         for command in commands
         if command.reservation_id and (not kinds or isinstance(command, kinds))
     }
-
-
-def _last_told_elsewhere(read: Iterable[Reservation], lane: str) -> dict[UUID, int]:
-    """Return the reservations whose last events go out by another lane, with the first revision of those.
-
-    That lane's worker may have died, or be slow, between its commit and its telling.
-    """
-    return {each.reservation_id: each.told.since_rev for each in read if each.told and each.told.lane != lane}
 
 
 def _booked(

@@ -1,8 +1,9 @@
 """A batch at work: commands decided one after the other over the states and books they share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from uuid import UUID
 
 import orjson
@@ -73,7 +74,7 @@ class Worksheet:
         seen: Mapping[UUID, Seen] | None = None,
         read: Mapping[UUID, Reservation] | None = None,
         waiting: Mapping[UUID, Sequence[RecordPayment]] | None = None,
-        elsewhere: Mapping[UUID, Sequence[Announcement]] | None = None,
+        earlier: Mapping[UUID, Sequence[Announcement]] | None = None,
     ) -> None:
         self.context = context
         self._seen = dict(seen or {})
@@ -81,7 +82,7 @@ class Worksheet:
         self._states = dict(self._read)
         self._waiting = {key: list(payments) for key, payments in (waiting or {}).items()}
         self._kept = {payment.command_id for payments in self._waiting.values() for payment in payments}
-        self._elsewhere = dict(elsewhere or {})
+        self._earlier = dict(earlier or {})
         self._entries: dict[UUID, Entry] = {}
         self.changes: list[tuple[UUID, StatusChange]] = []
 
@@ -125,7 +126,7 @@ class Worksheet:
             return ()
         self.changes.append((reservation.reservation_id, applied.change))
         # What another lane may not have told yet goes out first.
-        earlier = self._elsewhere.pop(reservation.reservation_id, ())
+        earlier = self._earlier.pop(reservation.reservation_id, ())
         return (*earlier, *map(announcement_of, events_of(applied)))
 
     def _park(self, command: AnyCommand, asked: UUID) -> Outcome:
@@ -158,15 +159,23 @@ class Worksheet:
         if seen.outcome is None:
             return Outcome(command, OutcomeKind.PARKED, None, command.reservation_id, None, replayed=True)
         result = orjson.loads(seen.outcome)
+        told = tuple(map(announcement_again, orjson.loads(seen.publications)))
         return Outcome(
             command,
             OutcomeKind(result["outcome"]),
             result["error"] and ErrorCode(result["error"]["code"]),
             result["reservation_id"] and UUID(result["reservation_id"]),
             orjson.dumps({**result, "replayed": True}).decode(),
-            tuple(map(announcement_again, orjson.loads(seen.publications))),
+            (*self._told_before(told), *told),
             replayed=True,
         )
+
+    def _told_before(self, told: Sequence[Announcement]) -> Iterable[Announcement]:
+        """Return the earlier events of the reservation that these are about."""
+        if not told:
+            return ()
+        earlier = self._earlier.get(UUID(told[0].reservation_id), ())
+        return takewhile(lambda each: each.event_id != told[0].event_id, earlier)
 
     def _refuse_reuse(self, command: AnyCommand, asked: UUID) -> Outcome:
         refusal = Rejected(

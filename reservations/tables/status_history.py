@@ -41,14 +41,12 @@ async def of_reservation(connection: "AnyConnection", reservation_id: UUID) -> l
     return [change_of(row) for row in await connection.fetch(SQL["of_reservation"], reservation_id, *span)]
 
 
-async def told_elsewhere(
-    connection: "AnyConnection", since: Mapping[UUID, int]
-) -> Mapping[UUID, Sequence[Announcement]]:
+async def told_since(connection: "AnyConnection", since: Mapping[UUID, int]) -> Mapping[UUID, Sequence[Announcement]]:
     """Return the events of reservations from a revision on, as they were published, in the order of their revisions."""
     told: dict[UUID, list[Announcement]] = defaultdict(list)
     if since:
         span = kin_range(min(since), max(since))
-        for row in await connection.fetch(SQL["told_elsewhere"], list(since), list(since.values()), *span):
+        for row in await connection.fetch(SQL["told_since"], list(since), list(since.values()), *span):
             told[row["reservation_id"]].append(announcement_in(row["publications"], row["history_id"]))
     return told
 

@@ -4,7 +4,7 @@ FROM reservations.status_history
 WHERE reservation_id = $1 AND history_id BETWEEN $2 AND $3
 ORDER BY (details ->> '_rev')::integer;
 
--- name: told_elsewhere
+-- name: told_since
 SELECT h.reservation_id, h.history_id, i.publications
 FROM unnest($1::uuid[], $2::integer[]) AS since (reservation_id, rev)
 JOIN reservations.status_history AS h

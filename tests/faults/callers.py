@@ -175,7 +175,7 @@ class Caller:
 
     async def _remember(self, request: Request, answer: Json) -> None:
         reservation_id = str(answer.get("id", request.reservation_id))
-        rev = int(answer.get("_rev", answer["rev_by_etag"]))
+        rev = int(answer["_rev"] if "_rev" in answer else answer["rev_by_etag"])
         known = next((each for each in self._known if each.reservation_id == reservation_id), None)
         if known is None:
             known = Known(reservation_id, rev, answer["status"])

@@ -12,7 +12,7 @@ from tests.bookings import a_booking
 DUPLICATES, EARLY, OUT_OF_ORDER, POISON, STALE, HOT = 0.05, 0.20, 0.02, 0.005, 0.10, 0.15
 HELD, REFUNDED, WRONG_CURRENCY = 0.25, 0.1, 0.03
 READS = 0.3
-HOT_TRIP, HOT_SEATS = UUID("00000000-0000-4000-9000-00000000000a"), 60
+HOT_TRIP, HOT_DATES, HOT_SEATS = UUID("00000000-0000-4000-9000-00000000000a"), 3, 40
 
 Json = dict[str, Any]
 
@@ -37,9 +37,9 @@ class Chance(random.Random):
         return {"event_id": str(self.uuid()), "payment_id": f"pay-{self.uuid()}"}
 
     def booking(self) -> Json:
-        """Return a booking: now and then for the date that sells out, now and then one that waits for its payment."""
+        """Return a booking: now and then for a date that sells out, now and then one that waits for its payment."""
         size, is_hot = self.randint(1, 3), self.hits(HOT)
-        day = hot_date() if is_hot else hot_date() + timedelta(days=self.randint(1, 60))
+        day = self.choice(hot_dates()) if is_hot else first_date() + timedelta(days=self.randint(0, 60))
         return a_booking(
             guest_id=str(self.uuid()),
             trip_id=str(HOT_TRIP if is_hot else self.uuid()),
@@ -52,9 +52,14 @@ class Chance(random.Random):
 
     def another_date(self) -> str:
         """Return a trip date that no booking begins with."""
-        return str(hot_date() + timedelta(days=self.randint(61, 99)))
+        return str(first_date() + timedelta(days=self.randint(61, 99)))
 
 
-def hot_date() -> date:
-    """Return the date that sells out."""
+def first_date() -> date:
+    """Return the first of the dates that are booked."""
     return datetime.now(UTC).date() + timedelta(days=200)
+
+
+def hot_dates() -> list[date]:
+    """Return the dates of one trip that sell out."""
+    return [first_date() + timedelta(days=n) for n in range(HOT_DATES)]

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from tests.conditions import eventually
 from tests.databases import Connection
 from tests.faults import checker, ledger
-from tests.faults.chance import HOT_SEATS, HOT_TRIP, Chance, hot_date
+from tests.faults.chance import HOT_SEATS, HOT_TRIP, Chance, hot_dates
 from tests.faults.checker import Violation
 from tests.faults.deployment import Deployment, a_deployment
 from tests.faults.faults import Fault, NotLandedError, Scene
@@ -38,7 +38,7 @@ SAMPLE_PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What a round is to be: its fault, the seed of all chance in it, where its histories go, the defect to be found."""
+    """What a round is to be: its fault, the seed of all chance, where its histories go, the defect to be found."""
 
     fault: Fault
     seed: str
@@ -91,7 +91,7 @@ async def play(ground: Ground, plan: Plan, number: int) -> Report:
 
 async def _play(this: Round) -> None:
     load = Load(this.deployment, this.journal, this.seed)
-    await _open_hot_date(this.deployment)
+    await _open_hot_dates(this.deployment)
     await load.start()
     async with _sampling(this):
         try:
@@ -189,12 +189,12 @@ async def _connected(deployment: Deployment) -> AsyncIterator[Connection]:
         await connection.close()
 
 
-async def _open_hot_date(deployment: Deployment) -> None:
-    """Say how many seats the trip date has that sells out, as the trip catalog would."""
+async def _open_hot_dates(deployment: Deployment) -> None:
+    """Say how many seats the trip dates have that sell out, as the trip catalog would."""
     async with _connected(deployment) as connection:
-        await connection.execute(
+        await connection.executemany(
             "INSERT INTO reservations.trip_slots (trip_id, trip_date, capacity) VALUES ($1, $2, $3)",
-            *(HOT_TRIP, hot_date(), HOT_SEATS),
+            [(HOT_TRIP, day, HOT_SEATS) for day in hot_dates()],
         )
 
 
