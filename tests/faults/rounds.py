@@ -60,6 +60,11 @@ class Report:
     void: str = ""
     violations: list[Violation] = field(default_factory=list)
 
+    @property
+    def has_passed(self) -> bool:
+        """Whether it proves something, and everything was as promised."""
+        return not self.void and not self.violations
+
 
 @dataclass
 class Round:
