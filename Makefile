@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kafka faults bench check format
+.PHONY: help run test kafka faults faults-smoke bench check format
 
 help: ## Show what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ kafka: $(VENV)/.dev ## Start Apache Kafka here; BROKERS=3 for a cluster. Needs J
 
 faults: $(VENV)/.dev ## Hurt the service and check its promises: ROUNDS=35 SEED=1, FAULT=name, MUTANT=name.
 	@$(BIN)/python -m tests.faults $(if $(ROUNDS),--rounds $(ROUNDS)) --seed $(or $(SEED),1) $(addprefix --fault ,$(FAULT)) $(addprefix --mutant ,$(MUTANT))
+
+faults-smoke: $(VENV)/.dev ## Let a worker die at each failpoint once, and check the promises.
+	@$(BIN)/python -m tests.faults --failpoints
 
 bench: $(VENV)/.dev ## Measure how fast a worker empties a full command topic.
 	@$(BIN)/python -m tests.bench.drain

@@ -367,4 +367,6 @@ SINGLE: Mapping[str, Fault] = {
         Fault("redrive", "all", redrive),
     )
 }
+#: The deaths at the failpoints.
+FAILPOINT_FAULTS = tuple(f"die-{name}" for name in FAILPOINTS)
 FAULTS: Mapping[str, Fault] = {**SINGLE, "two-at-once": Fault("two-at-once", "all", two_at_once)}

@@ -24,6 +24,7 @@ from tests.faults.ground import Ground
 from tests.faults.journal import Journal
 from tests.faults.load import Load
 
+IMPOSSIBLE = "not possible on this machine"
 FEWEST_SUCCESSES = 1000
 CALM_COMMANDS = 120
 ENOUGH_COMMANDS = 1350
@@ -87,7 +88,7 @@ async def play(ground: Ground, plan: Plan, number: int) -> Report:
             await _play(Round(deployment, journal, plan.fault, report, f"{plan.seed}/{plan.fault.name}"))
             journal.close()
         else:
-            report.void = "not possible on this machine"
+            report.void = IMPOSSIBLE
     report.took_s = monotonic() - begun
     if not report.violations:
         shutil.rmtree(plan.folder)
@@ -103,6 +104,8 @@ async def _play(this: Round) -> None:
             await _under_load(this, load)
         except NotLandedError:
             this.report.void = "the fault did not land"
+        except AssertionError as error:
+            this.report.violations.append(Violation("the service did not go on", 1, (str(error),)))
         finally:
             await load.stop()
         await this.deployment.ground.restore()
