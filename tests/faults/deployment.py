@@ -154,7 +154,8 @@ class Deployment:
 
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the ends of the partitions that workers read."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False)
+        names = [self.topic(lane) for lane in LANES]  # given first: their metadata are asked for again and again
+        consumer = AIOKafkaConsumer(*names, bootstrap_servers=self.kafka, enable_auto_commit=False)
         await consumer.start()
         try:
             found: dict[TopicPartition, int] = await consumer.end_offsets(self.partitions())

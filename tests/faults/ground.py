@@ -113,6 +113,7 @@ async def a_ground(folder: Path) -> AsyncIterator[Ground]:
 
     """
     libraries = await asyncio.to_thread(fetch)
+    folder.chmod(0o755)  # the database server may run as somebody else
     home = Home(folder)
     with a_disk(folder / "disk") as disk:
         async with a_proxy("127.0.0.1", 0) as to_postgres, a_proxy("127.0.0.1", 0) as to_kafka:
@@ -127,13 +128,19 @@ async def a_ground(folder: Path) -> AsyncIterator[Ground]:
                 await asyncio.gather(database.start(), broker.start())
                 ground = Ground(
                     folder,
-                    PostgresServer(database, server, to_postgres, disk is not None),
+                    PostgresServer(database, server, to_postgres, is_apart(server.data)),
                     KafkaServer(broker, node.address, to_kafka),
                 )
                 await make_template(ground.postgres.direct)
                 yield ground
             finally:
                 await asyncio.gather(database.stop(signal.SIGQUIT), broker.stop(signal.SIGKILL))
+
+
+def is_apart(data: Path) -> bool:
+    """Tell whether the data lie on the small disk made for them: only that one may be filled."""
+    disk = os.statvfs(data)
+    return disk.f_blocks * disk.f_frsize <= DISK_MB * 1024 * 1024
 
 
 async def make_template(dsn: str) -> None:
