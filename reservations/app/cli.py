@@ -130,13 +130,13 @@ def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     # What the imports made stays, and what a batch makes goes at once: collections would find nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    # Never closed: that would wait for what was abandoned at the deadline, and Faust may leave a thread.
+    runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            code = runner.run(process)
+        code = runner.run(process)
     except NotPreparedError as error:
         _fail(str(error))
     sys.stdout.flush()
-    # Faust may leave a thread that would keep the process.
     os._exit(code)
 
 
