@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import MessageSizeTooLargeError
 
 from reservations.app.dead_letters import DeadLetter, Position, Selection, headers_again
-from reservations.app.kafka import dead_letters_consumer, producer
+from reservations.app.kafka import FETCH_WAIT_MS, dead_letters_consumer, producer
 from reservations.app.settings import Settings
 from reservations.app.topics import TopicsError, missing_topics
 from reservations.models.topics import COMMAND_LANES, PAYMENT_PROCESSED
@@ -91,14 +91,23 @@ def _letter(record: "ConsumerRecord[Any, Any]") -> DeadLetter:
 
 
 async def _records(consumer: AIOKafkaConsumer, selection: Selection) -> AsyncGenerator[ConsumerRecord, None]:
-    ends = await consumer.end_offsets(sorted(consumer.assignment()))
-    for partition, end in sorted(ends.items()):
-        wanted = [each.offset for each in selection.positions if each.partition == partition.partition]
+    for partition, end in sorted((await _ends(consumer)).items()):
+        named = [each.offset for each in selection.positions if each.partition == partition.partition]
+        wanted = [offset for offset in named if offset < end]
         if wanted:
             consumer.seek(partition, min(wanted))
         if wanted or not selection.positions:
-            async for record in _records_before(min(end, max(wanted, default=end) + 1), consumer, partition):
+            async for record in _records_before(max(wanted, default=end - 1) + 1, consumer, partition):
                 yield record
+
+
+async def _ends(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    """Return where each partition ends now, as the first fetch tells it."""
+    # Asked for the end alone, the embedded broker names the first message of the last batch.
+    async with asyncio.timeout(STALL_LIMIT_S):
+        while None in (ends := {each: consumer.highwater(each) for each in consumer.assignment()}).values():  # noqa: ASYNC110  # nothing tells of a fetch
+            await asyncio.sleep(FETCH_WAIT_MS / 1000)
+    return ends
 
 
 async def _records_before(
