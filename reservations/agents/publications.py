@@ -81,7 +81,9 @@ def dead_letter(original: Delivery, reason: Rejected, at: datetime) -> Publicati
         (f"{DEAD_LETTER}first-seen", _instant(original.timestamp).encode()),
         (f"{DEAD_LETTER}at", at.isoformat().encode()),
     ]
-    return Publication(DEAD_LETTERS.name, original.key, original.value, headers)
+    # The client sends nothing that has neither key nor value.
+    key = b"" if original.key is None and original.value is None else original.key
+    return Publication(DEAD_LETTERS.name, key, original.value, headers)
 
 
 def payment_dead_letter(payment: RecordPayment, topic: str, reason: Rejected, at: datetime) -> Publication:
