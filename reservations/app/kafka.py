@@ -12,12 +12,15 @@ METADATA_MAX_AGE_MS = 10_000
 FETCH_WAIT_MS = 20
 
 
-def producer(settings: Settings) -> AIOKafkaProducer:
-    """Return a producer, not yet started, that waits for all in-sync replicas."""
+def producer(settings: Settings, *, may_repeat: bool = False) -> AIOKafkaProducer:
+    """Return a producer, not yet started, that waits for all in-sync replicas.
+
+    One that may repeat a message after a failure works with every broker, whatever the settings.
+    """
     return AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         acks="all",
-        enable_idempotence=settings.kafka_enable_idempotence,
+        enable_idempotence=settings.kafka_enable_idempotence and not may_repeat,
         linger_ms=0,
         max_request_size=MAX_DEAD_LETTER_BYTES,
         request_timeout_ms=REQUEST_TIMEOUT_MS,

@@ -145,7 +145,7 @@ async def _reading(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 @asynccontextmanager
 async def _sending(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    sender = producer(settings)
+    sender = producer(settings, may_repeat=True)
     try:
         await sender.start()
         yield sender

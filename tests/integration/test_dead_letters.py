@@ -253,6 +253,17 @@ async def test_all_are_redriven_only_when_asked_for(own_service: Service) -> Non
     assert len(await own_service.read(COMMANDS.name)) == 5
 
 
+async def test_where_the_broker_is_and_how_its_topics_begin_is_all_there_is_to_say(own_service: Service) -> None:
+    await leave(own_service, COMMANDS.name, b"good")
+    variables = own_service.variables()
+    said = {name: variables[name] for name in ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_PREFIX")}
+    for command in (["list"], ["redrive", "--all"]):
+        code, output, complaints = await run(said, "dead-letters", *command)
+        assert (code, complaints) == (0, "")
+        assert output
+    assert [each.value for each in await own_service.read(COMMANDS.name)] == [b"good"]
+
+
 async def leave(service: Service, topic: str, *values: bytes) -> None:
     """Put messages on the dead-letters topic that came from a topic."""
     headers = [("dead-letter-topic", (service.topic_prefix + topic).encode())]
