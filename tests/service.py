@@ -222,15 +222,19 @@ async def a_service(
 
 async def complete(command: str, variables: Mapping[str, str]) -> str:
     """Run a command of the service to its end; return what it printed."""
+    code, output, complaints = await run(variables, command)
+    assert code == 0, output + complaints
+    return output
+
+
+async def run(variables: Mapping[str, str], *command: str) -> tuple[int | None, str, str]:
+    """Run a command of the service to its end; return its exit status, what it printed and its complaints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "reservations.app.cli",
-        command,
+        *("-m", "reservations.app.cli", *command),
         env={**os.environ, **variables},
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.PIPE,
     )
-    output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    output, complaints = await process.communicate()
+    return process.returncode, output.decode(), complaints.decode()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import orjson
 from pydantic import ValidationError
 
 from reservations.agents.intake import Delivery
+from reservations.agents.publications import REDRIVEN_AT, headers_of
 from reservations.models.commands import COMMANDS, Command, RecordPayment
 from reservations.models.errors import ErrorCode, Rejected, unreadable
 from reservations.models.payments import PaymentProcessed
@@ -35,7 +37,17 @@ def decode_command(delivery: Delivery) -> Command | Unreadable:
 def decode_payment(delivery: Delivery) -> RecordPayment | Unreadable:
     """Return the command that an event of svc-payments amounts to, or why there is none."""
     event = _decode(delivery, PaymentProcessed.model_validate_json, id_field="event_id", below=0)
-    return event if isinstance(event, Unreadable) else event.command()
+    return event if isinstance(event, Unreadable) else event.command(_redriven_at(delivery))
+
+
+def _redriven_at(delivery: Delivery) -> datetime | None:
+    """Return when a person put a message back on its topic, if it says so and can be understood."""
+    told = dict(headers_of(delivery)).get(REDRIVEN_AT) or b""
+    try:
+        at = datetime.fromisoformat(told.decode())
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
 
 
 def _decode(delivery: Delivery, read: Callable[[bytes], T], *, id_field: str, below: int) -> T | Unreadable:

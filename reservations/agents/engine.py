@@ -18,7 +18,7 @@ from reservations.models.eligibility import Surroundings
 from reservations.models.identifiers import BufferedEntropy
 from reservations.models.reservation import Participant, Reservation
 from reservations.models.steps import Context, Rules
-from reservations.models.worksheet import Outcome, Worksheet
+from reservations.models.worksheet import Outcome, Seen, Worksheet
 from reservations.tables import guest_days, inbox, participants, reservations, status_history, trip_slots
 
 if TYPE_CHECKING:
@@ -88,12 +88,11 @@ class Engine:
     ) -> Worksheet:
         """Read and lock all that the commands may touch, always in the same order."""
         seen = await inbox.of_messages(connection, {command.command_id for command in commands})
-        done = {key for key, each in seen.items() if not each.was_set_aside}
-        fresh = [command for command in commands if command.command_id not in done]
+        fresh = [command for command in commands if _is_fresh(command, seen.get(command.command_id))]
         await inbox.take_turns(connection, _named(fresh, CreateReservation, RecordPayment))
         read = await reservations.lock(connection, _named(fresh))
         waiting = await inbox.waiting_for(connection, _named(fresh, CreateReservation))
-        repeated = [command for command in commands if command.command_id in done]
+        repeated = [command for command in commands if not _is_fresh(command, seen.get(command.command_id))]
         earlier = await status_history.told_since(connection, self._to_be_told_first(read.values(), repeated))
         seats = await trip_slots.lock(connection, _slots(fresh, read))
         days = await guest_days.held(connection, _days(fresh, read))
@@ -119,6 +118,10 @@ class Engine:
             each.reservation_id: each.told.since_rev for each in read if each.told and each.told.lane != self._lane
         }
         return {**changed_elsewhere, **dict.fromkeys(_named(repeated), 1)}
+
+
+def _is_fresh(command: AnyCommand, seen: Seen | None) -> bool:
+    return seen is None or seen.is_revived_by(command)
 
 
 def _named(commands: Iterable[AnyCommand], *kinds: type) -> set[UUID]:

@@ -19,6 +19,10 @@ CLOUD_EVENTS_VERSION = b"1.0"
 CLOUD_EVENTS_SOURCE = b"/novatrek/svc-reservations"
 JSON = ("content-type", b"application/json")
 TRACE_CONTEXT = ("traceparent", "tracestate")
+#: Begins the names of the headers that say of a dead letter where from, when and why.
+DEAD_LETTER = "dead-letter-"
+#: Names the header of a message that a person has put back on its topic: when, ISO 8601 with a zone.
+REDRIVEN_AT = "redriven-at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +73,17 @@ def dead_letter(original: Delivery, reason: Rejected, at: datetime) -> Publicati
     """Return a message as it came, bytes and headers, with headers that say where from, when and why."""
     headers = [
         *headers_of(original),
-        ("dead-letter-code", reason.code.encode()),
-        ("dead-letter-reason", reason.message.encode()),
-        ("dead-letter-topic", original.topic.encode()),
-        ("dead-letter-partition", str(original.partition).encode()),
-        ("dead-letter-offset", str(original.offset).encode()),
-        ("dead-letter-first-seen", _instant(original.timestamp).encode()),
-        ("dead-letter-at", at.isoformat().encode()),
+        (f"{DEAD_LETTER}code", reason.code.encode()),
+        (f"{DEAD_LETTER}reason", reason.message.encode()),
+        (f"{DEAD_LETTER}topic", original.topic.encode()),
+        (f"{DEAD_LETTER}partition", str(original.partition).encode()),
+        (f"{DEAD_LETTER}offset", str(original.offset).encode()),
+        (f"{DEAD_LETTER}first-seen", _instant(original.timestamp).encode()),
+        (f"{DEAD_LETTER}at", at.isoformat().encode()),
     ]
-    return Publication(DEAD_LETTERS.name, original.key, original.value, headers)
+    # The client sends nothing that has neither key nor value.
+    key = b"" if original.key is None and original.value is None else original.key
+    return Publication(DEAD_LETTERS.name, key, original.value, headers)
 
 
 def payment_dead_letter(payment: RecordPayment, topic: str, reason: Rejected, at: datetime) -> Publication:
@@ -85,11 +91,11 @@ def payment_dead_letter(payment: RecordPayment, topic: str, reason: Rejected, at
     value = event_of(payment).model_dump_json().encode()
     headers = [
         JSON,
-        ("dead-letter-code", reason.code.encode()),
-        ("dead-letter-reason", reason.message.encode()),
-        ("dead-letter-topic", topic.encode()),
-        ("dead-letter-first-seen", payment.issued_at.isoformat().encode()),
-        ("dead-letter-at", at.isoformat().encode()),
+        (f"{DEAD_LETTER}code", reason.code.encode()),
+        (f"{DEAD_LETTER}reason", reason.message.encode()),
+        (f"{DEAD_LETTER}topic", topic.encode()),
+        (f"{DEAD_LETTER}first-seen", payment.issued_at.isoformat().encode()),
+        (f"{DEAD_LETTER}at", at.isoformat().encode()),
     ]
     return Publication(DEAD_LETTERS.name, str(payment.reservation_id).encode(), value, headers)
 

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from reservations import __version__
-from reservations.app.settings import Settings, load_settings
+from reservations.app import cli_dead_letters
+from reservations.app.settings import load_settings
+from reservations.app.terminal import fail, settings_with
 
 GC_THRESHOLDS = (20_000, 20, 50)
 
@@ -23,6 +25,7 @@ app = typer.Typer(
 )
 slots = typer.Typer(no_args_is_help=True, help="The seats of trip dates.")
 app.add_typer(slots, name="slots")
+app.add_typer(cli_dead_letters.app, name="dead-letters")
 
 
 def main() -> None:
@@ -50,11 +53,11 @@ def migrate() -> None:
     from reservations.migrations.runner import MigrationError
     from reservations.migrations.runner import migrate as apply
 
-    settings = _settings("DATABASE_URL")
+    settings = settings_with("DATABASE_URL")
     try:
         applied = asyncio.run(apply(settings.database_url))
     except (MigrationError, OSError) as error:
-        _fail(f"The database was not migrated: {error}")
+        fail(f"The database was not migrated: {error}")
     typer.echo(f"Applied: {', '.join(applied)}." if applied else "The database is up to date.")
 
 
@@ -65,11 +68,11 @@ def topics() -> None:
 
     from reservations.app.topics import TopicsError, ensure_topics
 
-    settings = _settings("KAFKA_BOOTSTRAP_SERVERS")
+    settings = settings_with("KAFKA_BOOTSTRAP_SERVERS")
     try:
         created = asyncio.run(ensure_topics(settings))
     except (TopicsError, KafkaError, OSError) as error:
-        _fail(f"The topics were not created: {error}")
+        fail(f"The topics were not created: {error}")
     typer.echo(f"Created: {', '.join(created)}." if created else "All topics exist.")
 
 
@@ -91,7 +94,7 @@ def worker() -> None:
     """Consume commands until SIGTERM."""
     from reservations.app.worker import run
 
-    _run_for_long(run(_settings("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
+    _run_for_long(run(settings_with("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
 
 
 @app.command()
@@ -99,7 +102,7 @@ def gateway() -> None:
     """Serve REST until SIGTERM."""
     from reservations.app.gateway import run
 
-    _run_for_long(run(_settings("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
+    _run_for_long(run(settings_with("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
 
 
 @slots.command()
@@ -109,19 +112,11 @@ def audit(
     """Compare the seats counted for each trip date with what its active reservations hold; exit 1 if they differ."""
     from reservations.app.audit import audit_slots
 
-    wrong = asyncio.run(audit_slots(_settings("DATABASE_URL"), repair=repair))
+    wrong = asyncio.run(audit_slots(settings_with("DATABASE_URL"), repair=repair))
     for each in wrong:
         typer.echo(f"trip {each.trip_id} on {each.trip_date}: {each.counted} counted, {each.held} held")
     typer.echo(f"{len(wrong)} trip dates differ{' and were repaired' if wrong and repair else ''}.")
     sys.exit(1 if wrong and not repair else 0)
-
-
-def _settings(*needed: str) -> Settings:
-    settings = load_settings()
-    missing = [name for name in needed if not getattr(settings, name.lower())]
-    if missing:
-        _fail(f"Set {' and '.join(missing)}; `make run` starts its own servers and needs neither.")
-    return settings
 
 
 def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
@@ -135,7 +130,7 @@ def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     try:
         code = runner.run(process)
     except NotPreparedError as error:
-        _fail(str(error))
+        fail(str(error))
     sys.stdout.flush()
     os._exit(code)
 
@@ -146,11 +141,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from reservations.app.settings import Settings
-from reservations.models.topics import MAX_DEAD_LETTER_BYTES, RESULTS
+from reservations.models.topics import DEAD_LETTERS, MAX_DEAD_LETTER_BYTES, RESULTS, Topic
 
 REQUEST_TIMEOUT_MS = 10_000
 #: A topic that was made again, or grew, is noticed within this time.
@@ -12,12 +12,15 @@ METADATA_MAX_AGE_MS = 10_000
 FETCH_WAIT_MS = 20
 
 
-def producer(settings: Settings) -> AIOKafkaProducer:
-    """Return a producer, not yet started, that waits for all in-sync replicas."""
+def producer(settings: Settings, *, may_repeat: bool = False) -> AIOKafkaProducer:
+    """Return a producer, not yet started, that waits for all in-sync replicas.
+
+    One that may repeat a message after a failure works with every broker, whatever the settings.
+    """
     return AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         acks="all",
-        enable_idempotence=settings.kafka_enable_idempotence,
+        enable_idempotence=settings.kafka_enable_idempotence and not may_repeat,
         linger_ms=0,
         max_request_size=MAX_DEAD_LETTER_BYTES,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -26,13 +29,23 @@ def producer(settings: Settings) -> AIOKafkaProducer:
 
 def results_consumer(settings: Settings) -> AIOKafkaConsumer:
     """Return a consumer, not yet started, that reads all results from now on, in no group."""
+    return _consumer(settings, RESULTS, since="latest")
+
+
+def dead_letters_consumer(settings: Settings) -> AIOKafkaConsumer:
+    """Return a consumer, not yet started, that reads all dead letters from the first on, in no group."""
+    return _consumer(settings, DEAD_LETTERS, since="earliest")
+
+
+def _consumer(settings: Settings, topic: Topic, *, since: str) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        settings.kafka_topic_prefix + RESULTS.name,
+        settings.kafka_topic_prefix + topic.name,
         bootstrap_servers=settings.kafka_bootstrap_servers,
         group_id=None,
         enable_auto_commit=False,
-        auto_offset_reset="latest",
+        auto_offset_reset=since,
         fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )

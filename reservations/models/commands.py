@@ -209,6 +209,8 @@ class RecordPayment(Envelope):
 
     type: Literal["payment.record"] = "payment.record"
     reservation_id: ReservationId
+    redriven_at: Annotated[datetime | None, Field(exclude=True)] = None
+    """When a person put it back on its topic; said beside the message, not in it."""
     payload: Payment
 
 

@@ -39,13 +39,14 @@ class PaymentProcessed(BaseModel):
     status: PaymentStatus
     payment_method: PaymentMethod
 
-    def command(self) -> RecordPayment:
+    def command(self, redriven_at: datetime | None = None) -> RecordPayment:
         """Return the command that the event amounts to."""
         return RecordPayment(
             command_id=self.event_id,
             reservation_id=self.reservation_id,
             issued_at=self.timestamp,
             issued_by=PAYMENTS_SERVICE,
+            redriven_at=redriven_at,
             payload=Payment(
                 payment_id=self.payment_id,
                 status=self.status,
@@ -113,7 +114,10 @@ def _book(state: Reservation, command: RecordPayment, context: Context) -> Appli
 
 
 def needs_a_person(command: AnyCommand, code: ErrorCode | None) -> TypeGuard[RecordPayment]:
-    """Tell whether a payment was refused that is to be looked at: all but money given back after the end."""
-    if code is None or not isinstance(command, RecordPayment):
+    """Tell whether a payment was refused that is to be looked at.
+
+    Not so money given back after the end, nor a payment that waited in vain: that one has its dead letter.
+    """
+    if code in (None, ErrorCode.PAYMENT_UNCLAIMED) or not isinstance(command, RecordPayment):
         return False
     return code is not ErrorCode.PAYMENT_AFTER_THE_END or command.payload.status is PaymentStatus.COMPLETED

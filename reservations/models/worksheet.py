@@ -31,10 +31,13 @@ class Seen:
     outcome: str | None
     publications: str
 
-    @property
-    def was_set_aside(self) -> bool:
-        """Whether it was left to a person, who may send it again."""
-        return self.outcome is not None and orjson.loads(self.outcome)["outcome"] == OutcomeKind.DEAD_LETTERED
+    def is_revived_by(self, command: AnyCommand) -> bool:
+        """Tell whether the message was set aside, and a person has redriven it since: only then it is tried anew."""
+        if self.outcome is None or not isinstance(command, RecordPayment) or command.redriven_at is None:
+            return False
+        told = orjson.loads(self.outcome)
+        set_aside = told["outcome"] == OutcomeKind.DEAD_LETTERED
+        return set_aside and command.redriven_at > datetime.fromisoformat(told["completed_at"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,12 @@ class Worksheet:
         seen = self._seen.get(command.command_id)
         if seen is None:
             return self._decide(command, asked)
-        if seen.was_set_aside:
+        if seen.fingerprint != asked:
+            return self._refuse_reuse(command, asked)
+        if seen.is_revived_by(command):
             self._kept.add(command.command_id)
             return self._decide(command, asked)
-        return self._repeat(command, asked, seen)
+        return self._repeat(command, seen)
 
     def _decide(self, command: AnyCommand, asked: UUID) -> Outcome:
         state = self._states.get(command.reservation_id) if command.reservation_id else None
@@ -153,9 +158,7 @@ class Worksheet:
         )
         self._seen[command.command_id] = Seen(asked, outcome.result, publications)
 
-    def _repeat(self, command: AnyCommand, asked: UUID, seen: Seen) -> Outcome:
-        if seen.fingerprint != asked:
-            return self._refuse_reuse(command, asked)
+    def _repeat(self, command: AnyCommand, seen: Seen) -> Outcome:
         if seen.outcome is None:
             return Outcome(command, OutcomeKind.PARKED, None, command.reservation_id, None, replayed=True)
         result = orjson.loads(seen.outcome)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from reservations.models.topics import BULK_COMMANDS, COMMANDS, DEAD_LETTERS, RESULTS
 from tests.bookings import a_booking, a_command, decoded, encoded
@@ -131,6 +131,21 @@ def result_of(heard: list[ConsumerRecord], command_id: str) -> list[ConsumerReco
     """Return the results of a command."""
     results = [record for record in heard if record.topic.endswith(RESULTS.name)]
     return [record for record in results if json.loads(record.value)["command_id"] == command_id]
+
+
+async def test_a_message_with_neither_key_nor_value_is_set_aside_too(service: Service) -> None:
+    behind = a_creation()
+    source = ("source", uuid4().bytes)
+    async with (
+        AIOKafkaProducer(bootstrap_servers=service.kafka, key_serializer=lambda _: None) as keyless,
+        service.listening(DEAD_LETTERS.name, RESULTS.name) as listener,
+    ):
+        topic = service.topic_prefix + COMMANDS.name
+        await keyless.send_and_wait(topic, None, b"not sent", partition=1, headers=[source])
+        await service.producer.send_and_wait(topic, encoded(behind), b"key", partition=1)
+        await listener.until(lambda heard: bool(result_of(heard, behind["command_id"]) and letters(heard, b"")))
+    (letter,) = [each for each in letters(listener.heard, b"") if source in each.headers]
+    assert letter.value is None
 
 
 @pytest.mark.parametrize("time_ms", [0, 2**53, 2**62], ids=["1970", "microseconds", "never"])

@@ -26,7 +26,7 @@ from tests.bookings import (
 from tests.conditions import eventually
 from tests.own_service import QUICK, a_running_service, connected, until_waiting
 from tests.servers import Servers
-from tests.service import Service
+from tests.service import Service, run
 
 Json = dict[str, Any]
 
@@ -39,6 +39,7 @@ SELECT old_status, new_status, reason, changed_by FROM reservations.status_histo
 WHERE reservation_id = $1 ORDER BY (details ->> '_rev')::int"""
 CREATION = (None, "pending", None, "anonymous")
 TIMEOUT = ("pending", "cancelled", "PAYMENT_TIMEOUT", "svc-reservations")
+REDRIVEN_BEFORE = ("redriven-at", b"2026-01-31T12:00:00+00:00")
 SHIFT_RESERVATIONS = "UPDATE reservations.reservations SET trip_date = $2::text::date WHERE reservation_id = ANY ($1)"
 SHIFT_DAYS = "UPDATE reservations.guest_days SET trip_date = $2::text::date WHERE reservation_id = ANY ($1)"
 SHIFT_SEATS = "UPDATE reservations.trip_slots SET trip_date = $2::text::date WHERE trip_id = ANY ($1)"
@@ -194,7 +195,7 @@ async def another_payment_is_given_up(service: Service) -> None:
     await given_up(service, a_payment(new_reservation_id(), 1.0))
 
 
-async def test_a_payment_that_nobody_claims_becomes_a_dead_letter_and_counts_once_when_sent_again(
+async def test_a_payment_that_nobody_claims_becomes_a_dead_letter_and_counts_once_when_redriven(
     strict: Service,
 ) -> None:
     key = new_reservation_id()
@@ -209,20 +210,42 @@ async def test_a_payment_that_nobody_claims_becomes_a_dead_letter_and_counts_onc
     creation = a_command("reservation.create", a_booking(awaiting_payment=True), reservation_id=key)
     (made,) = await perform(strict, creation)
     assert made["reservation"]["status"] == "PENDING"
-    as_it_lies_there = json.loads(letter.value)
-    first, again = [(await pay(strict, each))[0] for each in (as_it_lies_there, payment)]
-    assert (first["outcome"], first["replayed"], again["replayed"]) == ("applied", False, True)
+    (merely_repeated,) = await pay(strict, payment)
+    assert (merely_repeated["outcome"], merely_repeated["replayed"]) == ("dead_lettered", True)
+    assert [row[1] for row in await history(strict, key)] == ["pending"]
+    await redrive(strict, letter)
+    confirmed = await until(strict, key, "CONFIRMED")
+    await redrive(strict, letter)
+    (again,) = await pay(strict, payment)
+    assert (again["outcome"], again["replayed"]) == ("applied", True)
     assert [row[1] for row in await history(strict, key)] == ["pending", "confirmed"]
-    assert (await strict.ask("GET", f"/reservations/{key}"))[1]["_rev"] == 2
+    assert (await strict.ask("GET", f"/reservations/{key}"))[1] == confirmed
+    assert confirmed["_rev"] == 2
     assert len(await about(strict, DEAD_LETTERS.name, key)) == 1
 
 
-async def test_a_payment_that_is_sent_again_too_early_waits_again(strict: Service) -> None:
+async def redrive(service: Service, letter: ConsumerRecord) -> None:
+    """Put the original of a dead letter back on its topic."""
+    position = f"{letter.partition}:{letter.offset}"
+    code, _, complaints = await run(service.variables(), "dead-letters", "redrive", position)
+    assert code == 0, complaints
+
+
+async def test_a_payment_that_is_redriven_too_early_waits_again_and_is_given_up_again(strict: Service) -> None:
     payment = a_payment(new_reservation_id(), 398.0)
-    await given_up(strict, payment)
-    await send_commands(strict, payment, topic=PAYMENT_PROCESSED.name)
+    letter = await given_up(strict, payment)
 
-    async def given_up_again() -> bool:
-        return len(await about(strict, DEAD_LETTERS.name, payment["reservation_id"])) == 2
+    async def given_up_again() -> list[ConsumerRecord]:
+        return (await about(strict, DEAD_LETTERS.name, payment["reservation_id"]))[1:]
 
-    await eventually(given_up_again)
+    await redrive(strict, letter)
+    (second,) = await eventually(given_up_again)
+    await send_commands(strict, payment, topic=PAYMENT_PROCESSED.name, headers=[REDRIVEN_BEFORE])
+    (repeated,) = await pay(strict, payment)
+    assert (repeated["outcome"], repeated["replayed"]) == ("dead_lettered", True)
+    creation = a_command(
+        "reservation.create", a_booking(awaiting_payment=True), reservation_id=str(second.key, "ascii")
+    )
+    await perform(strict, creation)
+    await redrive(strict, second)
+    await until(strict, payment["reservation_id"], "CONFIRMED")

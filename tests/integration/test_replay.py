@@ -1,9 +1,10 @@
 """The whole log read again: nothing happens twice, and nothing new is told."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from reservations.models.topics import PAYMENT_PROCESSED, RESULTS
+from reservations.models.topics import DEAD_LETTERS, PAYMENT_PROCESSED, RESULTS
 from tests.bookings import (
     a_command,
     a_held_creation,
@@ -17,11 +18,12 @@ from tests.bookings import (
 )
 from tests.conditions import eventually
 from tests.own_service import QUICK, connected, start_workers, until_waiting
-from tests.service import Service
+from tests.service import Service, run
 
 Json = dict[str, Any]
 
 LIMIT_S = 60
+GIVING_UP = {"CLOCK_INTERVAL_S": "0.3", "PARKED_PAYMENT_DAYS": str(0.5 / 86400)}
 TABLES = ("reservations", "participants", "status_history", "inbox", "trip_slots", "guest_days")
 ROWS = "SELECT t::text FROM reservations.{} AS t ORDER BY 1"
 
@@ -69,15 +71,52 @@ async def test_reading_the_whole_log_again_changes_no_row_and_tells_of_nothing_n
         assert await worker.stop() == 0
     again = replace(own_service, environment={**own_service.environment, "KAFKA_GROUP": "again"})
     await start_workers(again)
-    await eventually(lambda: _has_results(again, 2 * count), limit_s=LIMIT_S)
+    await eventually(lambda: _has(again, RESULTS.name, 2 * count), limit_s=LIMIT_S)
     assert await dump(again) == rows
     assert await told(again) == events
     repeated = decoded(await again.read(RESULTS.name))
     assert sum(each["replayed"] for each in repeated) == count - _dead_lettered(repeated) // 2
 
 
-async def _has_results(service: Service, count: int) -> bool:
-    return len(await service.read(RESULTS.name)) >= count
+async def test_a_payment_that_was_set_aside_stays_so_when_the_log_is_read_again_and_a_redriven_one_counts_once(
+    own_service: Service,
+) -> None:
+    own_service.environment = {**own_service.environment, **QUICK, **GIVING_UP}
+    await start_workers(own_service)
+    creations = [a_held_creation() for _ in range(2)]
+    left, redriven = [a_payment(each["reservation_id"], 400.0) for each in creations]
+    await send_commands(own_service, left, redriven, topic=PAYMENT_PROCESSED.name)
+    await eventually(lambda: _has(own_service, DEAD_LETTERS.name, 2))
+    await perform(own_service, *creations)
+    await complete_with(own_service, "dead-letters", "redrive", "--key", redriven["reservation_id"])
+    await eventually(lambda: _has(own_service, RESULTS.name, 3))
+    rows, events = await dump(own_service), await told(own_service)
+    assert len(events) == 3
+    for worker in own_service.processes:
+        assert await worker.stop() == 0
+    again = replace(own_service, environment={**own_service.environment, "KAFKA_GROUP": "again"})
+    await start_workers(again)
+    # Two creations, two payments, and the one that was redriven once more.
+    await eventually(lambda: _has(again, RESULTS.name, 3 + 5), limit_s=LIMIT_S)
+    assert await dump(again) == rows
+    assert await told(again) == events
+    assert len(await again.read(DEAD_LETTERS.name)) == 2
+    repeated = [each for each in decoded(await again.read(RESULTS.name)) if each["replayed"]]
+    assert Counter((each["command_id"], each["outcome"]) for each in repeated) == {
+        (left["event_id"], "dead_lettered"): 1,
+        (redriven["event_id"], "applied"): 2,
+        **{(each["command_id"], "applied"): 1 for each in creations},
+    }
+
+
+async def complete_with(service: Service, *command: str) -> None:
+    """Run a command of the service, which must succeed."""
+    code, _, complaints = await run(service.variables(), *command)
+    assert code == 0, complaints
+
+
+async def _has(service: Service, topic: str, count: int) -> bool:
+    return len(await service.read(topic)) >= count
 
 
 def _dead_lettered(results: list[Json]) -> int:
