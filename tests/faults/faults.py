@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import time
 
@@ -256,8 +257,9 @@ async def fill_disk(scene: Scene) -> None:
     with postgres.ballast().open("wb") as ballast:
         free = os.statvfs(ballast.fileno())
         os.posix_fallocate(ballast.fileno(), 0, free.f_bavail * free.f_frsize)
-        # What is left belongs to root, not to the server; the log's next segment does not fit.
-        await execute(postgres.direct, "SELECT pg_switch_wal()")
+        # What is left belongs to root, not to the server; not even the log's next segment fits.
+        with suppress(asyncpg.PostgresError, OSError):
+            await execute(postgres.direct, "SELECT pg_switch_wal()")
 
         async def complains() -> bool:
             return count_of("No space left on device", postgres) > complaints
