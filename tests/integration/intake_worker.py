@@ -85,7 +85,7 @@ class Applying:
 
 
 async def work(bootstrap_servers: str, group: str, topic: str, path: str, behaviour: str) -> int:
-    app = make_app(group, bootstrap_servers=bootstrap_servers, session_timeout_s=2, rebalance_timeout_s=1)
+    app = make_app(group, bootstrap_servers=bootstrap_servers, session_timeout_s=6, rebalance_timeout_s=1)
     fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     consume(app, topic, Applying(app, Path(path)).behaving(behaviour), fatal, max_batch_size=50)
     return await run(app, fatal, stopping=asyncio.Event(), stop_deadline_s=STOP_DEADLINE_S)

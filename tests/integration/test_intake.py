@@ -32,6 +32,7 @@ from reservations.agents.intake import (
 )
 from reservations.agents.process import Hook, run
 from reservations.agents.transport import MAX_BUFFERED
+from tests.servers import Server
 
 PARTITIONS = 4
 LANES = 7
@@ -80,9 +81,8 @@ async def tansu(port: int) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="module")
-async def broker() -> AsyncIterator[str]:
-    async with tansu(free_port()) as address:
-        yield address
+def broker(broker: Server) -> str:
+    return broker.address
 
 
 async def make_topic(broker: str, name: str | None = None) -> str:
@@ -412,6 +412,7 @@ async def test_the_next_batch_is_applied_while_the_rest_of_the_one_before_is_don
 
 
 async def test_messages_of_a_broker_that_lost_its_log_are_not_dropped(tmp_path: Path) -> None:
+    # Only of Tansu, whatever the run's broker is: an Apache Kafka that starts again has its log still.
     log, port, topic = tmp_path / "applied", free_port(), f"topic-{uuid4()}"
     with ExitStack() as stack:
         async with tansu(port) as broker:
