@@ -148,6 +148,14 @@ async def test_the_consumer_fetches_with_our_wait_and_counts_no_time_between_pol
     await consumer.stop()
 
 
+@pytest.mark.parametrize(("session_s", "rebalance_s", "expected_s"), [(10, 10, 3), (6, 10, 2), (6, 1, 1 / 3)])
+async def test_a_worker_hears_of_a_rebalance_while_there_is_time_to_take_part(
+    session_s: float, rebalance_s: float, expected_s: float
+) -> None:
+    made = make_app("group", bootstrap_servers="a:1", session_timeout_s=session_s, rebalance_timeout_s=rebalance_s)
+    assert made.conf.broker_heartbeat_interval == expected_s
+
+
 async def test_environment_variables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"BROKER_URL": "kafka://elsewhere", "WEB_ENABLED": "1", "STREAM_WAIT_EMPTY": "0"}.items():
         monkeypatch.setenv(name, value)
