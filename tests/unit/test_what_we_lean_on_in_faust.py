@@ -14,6 +14,7 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher as KafkaFetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust.agents import Agent
 from faust.app import App
@@ -100,6 +101,16 @@ LEANED_ON: list[tuple[Callable[..., Any], str, str]] = [
         AIOKafkaConsumer.seek_to_committed,
         "f6cd85c8b70a",
         "does it now also move partitions without a committed offset?",
+    ),
+    (
+        GroupCoordinator._push_error_to_user,
+        "743ff515bd7e",
+        "a refusal must stand in _pending_exception until somebody polls: PromptConsumerThread.refusal reads it there",
+    ),
+    (
+        GroupCoordinator.check_errors,
+        "ba6ca51ad348",
+        "how else may the coordinator fail? PromptConsumerThread.refusal must see it",
     ),
     (
         KafkaFetcher.fetched_records,
