@@ -46,7 +46,7 @@ def kafka_libraries(broker: Server) -> Path | None:
 @pytest.fixture(scope="session")
 def servers(postgres: Server, broker: Server) -> Servers:
     """Give the addresses of both."""
-    return Servers(postgres.address, broker.address, kafka_idempotence=not broker.embedded)
+    return Servers(postgres.address, broker.address, broker.kafka_demands)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -124,5 +124,5 @@ def prefix() -> str:
 
 
 def quirks(servers: Servers) -> dict[str, str]:
-    """Return the settings that the broker asks for."""
-    return {"KAFKA_ENABLE_IDEMPOTENCE": str(servers.kafka_idempotence).lower()}
+    """Return the settings that the broker demands, whatever a test would like."""
+    return dict(servers.kafka_demands)

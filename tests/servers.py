@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ KAFKA_IMAGE = "confluentinc/cp-kafka:7.6.0"  # the family of images that testcon
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the servers are. A broker without `kafka_idempotence` lacks idempotent producers."""
+    """Where the servers are, and the settings that the broker demands."""
 
     database_url: str
     kafka_bootstrap_servers: str
-    kafka_idempotence: bool
+    kafka_demands: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Server:
     address: str
     description: str
     embedded: bool = False
+
+    @property
+    def kafka_demands(self) -> dict[str, str]:
+        """Return what a broker demands: Tansu lacks idempotent producers, Apache Kafka refuses shorter sessions."""
+        return {"KAFKA_ENABLE_IDEMPOTENCE": "false"} if self.embedded else {"KAFKA_SESSION_TIMEOUT_S": "6"}
 
 
 @cache
