@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kafka faults faults-smoke bench check format
+.PHONY: help run test test-kafka kafka faults faults-smoke bench check format
 
 help: ## Show what there is.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; none was found on PATH."; exit 1; }
@@ -31,6 +31,9 @@ run: $(VENV)/.run ## Run the whole service here: Postgres, broker, worker and ga
 
 test: $(VENV)/.dev ## Run all tests.
 	@$(BIN)/python -m pytest
+
+test-kafka: $(VENV)/.dev ## Run the tests that use a broker against Apache Kafka; needs Java 17 and Maven.
+	@$(BIN)/python -m tests.apache_kafka --optional $(BIN)/python -m pytest -m broker tests/integration
 
 kafka: $(VENV)/.dev ## Start Apache Kafka here; BROKERS=3 for a cluster. Needs Java 17 and Maven.
 	@$(BIN)/python -m tests.apache_kafka --brokers $(or $(BROKERS),1)

@@ -1,29 +1,67 @@
 """What tests stand on: servers for the whole run, databases and topics of their own, the service as processes."""
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.servers import Servers
-from tests.servers import servers as running_servers
+from reservations.app.stack.home import Home
+from tests.apache_kafka.libraries import KafkaUnavailableError, fetch
+from tests.servers import Server, Servers, a_broker, a_postgres
 from tests.service import Service, a_service
 
 pytest_plugins = ["tests.databases"]
 
-SERVERS = pytest.StashKey[set[str]]()
+SERVERS: pytest.StashKey[set[str]] = pytest.StashKey()
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
-    """Give the Postgres and the broker of this run, or of this worker of it."""
-    with running_servers(tmp_path_factory.mktemp("servers")) as found:
-        getattr(request.config, "workeroutput", {})["servers"] = found.description
-        request.config.stash[SERVERS].add(found.description)
+def postgres(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Give the Postgres of this run, or of this worker of it."""
+    with a_postgres(Home(tmp_path_factory.mktemp("postgres"))) as found:
+        note(request.config, found)
         yield found
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Give the broker of this run, or of this worker of it."""
+    with a_broker(Home(tmp_path_factory.mktemp("broker"))) as found:
+        note(request.config, found)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def kafka_libraries(broker: Server) -> Path | None:
+    """Give what a test starts an Apache Kafka of its own from; None where the run is not against one, or lacks Java."""
+    try:
+        return None if broker.embedded else fetch()
+    except KafkaUnavailableError:
+        return None
+
+
+@pytest.fixture(scope="session")
+def servers(postgres: Server, broker: Server) -> Servers:
+    """Give the addresses of both."""
+    return Servers(postgres.address, broker.address, broker.kafka_demands)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Mark what uses the run's broker, whatever else it uses: `-m broker` runs that alone."""
+    for item in items:
+        if "broker" in getattr(item, "fixturenames", ()):
+            item.add_marker("broker")
+
+
+def note(config: pytest.Config, server: Server) -> None:
+    """Remember that tests ran against a server."""
+    found: set[str] = config.stash[SERVERS]
+    found.add(server.description)
+    getattr(config, "workeroutput", {})["servers"] = sorted(found)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,16 +72,15 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take over from a worker of the run what its tests ran against."""
-    description = getattr(node, "workeroutput", {}).get("servers")
-    if description:
-        node.config.stash[SERVERS].add(description)
+    found: set[str] = node.config.stash[SERVERS]
+    found.update(getattr(node, "workeroutput", {}).get("servers", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which servers the tests ran against."""
     descriptions: set[str] = config.stash[SERVERS]
-    for description in sorted(descriptions):
-        terminalreporter.write_line(f"Ran against {description}")
+    if descriptions:
+        terminalreporter.write_line(f"Ran against {', '.join(sorted(descriptions))}")
 
 
 @pytest.fixture(scope="session")
@@ -87,5 +124,5 @@ def prefix() -> str:
 
 
 def quirks(servers: Servers) -> dict[str, str]:
-    """Return the settings that the broker asks for."""
-    return {"KAFKA_ENABLE_IDEMPOTENCE": str(servers.kafka_idempotence).lower()}
+    """Return the settings that the broker demands, whatever a test would like."""
+    return dict(servers.kafka_demands)

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from reservations.migrations.runner import migrate
-from tests.servers import Servers
+from tests.servers import Server
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -32,49 +32,49 @@ async def execute(database_url: str, statement: str) -> None:
 
 
 @asynccontextmanager
-async def scratch_database(servers: Servers, template: str = "template1") -> AsyncIterator[str]:
-    """Copy a database from a template, give its address, and drop it."""
+async def scratch_database(server_url: str, template: str = "template1") -> AsyncIterator[str]:
+    """Copy a database of a server from a template, give its address, and drop it."""
     name = f"test_{uuid4().hex[:12]}"
-    await execute(servers.database_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
-        yield beside(servers.database_url, name)
+        yield beside(server_url, name)
     finally:
-        await execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+        await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
-async def template(servers: Servers) -> AsyncIterator[str]:
+async def template(postgres: Server) -> AsyncIterator[str]:
     """Migrate a database once, for the tests' databases to be copied from; give its name."""
-    async with scratch_database(servers) as address:
+    async with scratch_database(postgres.address) as address:
         await migrate(address)
         yield urlsplit(address).path[1:]
 
 
 @pytest.fixture
-async def database(servers: Servers, template: str) -> AsyncIterator[str]:
+async def database(postgres: Server, template: str) -> AsyncIterator[str]:
     """Give the address of a migrated database of the test's own."""
-    async with scratch_database(servers, template) as address:
+    async with scratch_database(postgres.address, template) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
-async def session_database(servers: Servers, template: str) -> AsyncIterator[str]:
+async def session_database(postgres: Server, template: str) -> AsyncIterator[str]:
     """Give the address of a migrated database that the tests of the shared service use."""
-    async with scratch_database(servers, template) as address:
+    async with scratch_database(postgres.address, template) as address:
         yield address
 
 
 @pytest.fixture
-async def empty_database(servers: Servers) -> AsyncIterator[str]:
+async def empty_database(postgres: Server) -> AsyncIterator[str]:
     """Give the address of an empty database of the test's own."""
-    async with scratch_database(servers) as address:
+    async with scratch_database(postgres.address) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-async def catalog(servers: Servers, template: str) -> AsyncIterator[Connection]:
+async def catalog(postgres: Server, template: str) -> AsyncIterator[Connection]:
     """Give a connection to a migrated database that a module's tests share: they only read."""
-    async with scratch_database(servers, template) as address:
+    async with scratch_database(postgres.address, template) as address:
         # No search path: names are shown in full, whatever the user is called.
         settings = {"default_transaction_read_only": "on", "search_path": ""}
         connection = await asyncpg.connect(address, server_settings=settings)

@@ -13,7 +13,7 @@ from tests.databases import Connection, scratch_database
 from tests.servers import Servers
 from tests.service import Service, a_service
 
-#: Who leaves the group or joins it is noticed soon.
+#: Who leaves the group or joins it is noticed soon, as far as the broker allows it. Tansu's joins take half a session.
 QUICK = {"KAFKA_SESSION_TIMEOUT_S": "2", "KAFKA_REBALANCE_TIMEOUT_S": "1"}
 
 
@@ -23,9 +23,9 @@ async def a_running_service(
 ) -> AsyncIterator[Service]:
     """Give a service on a database and topics of its own, that runs with these settings."""
     async with (
-        scratch_database(servers, template) as database,
+        scratch_database(servers.database_url, template) as database,
         a_service(
-            database, servers.kafka_bootstrap_servers, prefix(), folder, {**quirks(servers), **settings}
+            database, servers.kafka_bootstrap_servers, prefix(), folder, {**settings, **quirks(servers)}
         ) as service,
     ):
         processes = [service.launch(name) for name in ("gateway", *("worker" for _ in range(workers)))]

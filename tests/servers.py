@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -29,12 +30,11 @@ KAFKA_IMAGE = "confluentinc/cp-kafka:7.6.0"  # the family of images that testcon
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the servers are, and what they are. A broker without `kafka_idempotence` lacks idempotent producers."""
+    """Where the servers are, and the settings that the broker demands."""
 
     database_url: str
     kafka_bootstrap_servers: str
-    kafka_idempotence: bool
-    description: str
+    kafka_demands: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,13 @@ class Server:
     description: str
     embedded: bool = False
 
-
-@contextmanager
-def servers(state: Path) -> Iterator[Servers]:
-    """Give a PostgreSQL and a broker, keeping what they need in the folder `state`, and stop them at the end.
-
-    TEST_DATABASE_URL and TEST_KAFKA_BOOTSTRAP_SERVERS name servers that run already, each by itself. What they don't
-    name is started: in Docker where an engine answers, else embedded. Enter this from the main thread.
-    """
-    given_postgres, given_broker = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS")
-    docker = not (given_postgres and given_broker) and engine_answers()
-    home = Home(state)
-    with a_postgres(given_postgres, docker, home) as database, a_broker(given_broker, docker, home) as kafka:
-        yield Servers(
-            database.address, kafka.address, not kafka.embedded, f"{database.description}, {kafka.description}"
-        )
+    @property
+    def kafka_demands(self) -> dict[str, str]:
+        """Return what a broker demands: Tansu lacks idempotent producers, Apache Kafka refuses shorter sessions."""
+        return {"KAFKA_ENABLE_IDEMPOTENCE": "false"} if self.embedded else {"KAFKA_SESSION_TIMEOUT_S": "6"}
 
 
+@cache
 def engine_answers() -> bool:
     """Tell whether a Docker engine can be used; asked in a process of its own, which may leave sockets open."""
     ask_it = "import docker; docker.from_env(timeout=3).ping()"
@@ -73,11 +63,15 @@ def engine_answers() -> bool:
 
 
 @contextmanager
-def a_postgres(given: str | None, docker: bool, home: Home) -> Iterator[Server]:
-    """Give a PostgreSQL."""
+def a_postgres(home: Home) -> Iterator[Server]:
+    """Give a PostgreSQL: the one of TEST_DATABASE_URL, else one in Docker where an engine answers, else embedded.
+
+    Enter this from the main thread.
+    """
+    given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield Server(given, f"PostgreSQL at {urlsplit(given).hostname} (TEST_DATABASE_URL)")
-    elif docker:
+    elif engine_answers():
         with postgres_container() as server:
             yield server
     else:
@@ -86,11 +80,15 @@ def a_postgres(given: str | None, docker: bool, home: Home) -> Iterator[Server]:
 
 
 @contextmanager
-def a_broker(given: str | None, docker: bool, home: Home) -> Iterator[Server]:
-    """Give a broker."""
+def a_broker(home: Home) -> Iterator[Server]:
+    """Give a broker: that of TEST_KAFKA_BOOTSTRAP_SERVERS, else one in Docker where an engine answers, else embedded.
+
+    Enter this from the main thread.
+    """
+    given = os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS")
     if given:
         yield Server(given, f"Kafka at {given} (TEST_KAFKA_BOOTSTRAP_SERVERS)")
-    elif docker:
+    elif engine_answers():
         with kafka_container() as server:
             yield server
     else:

@@ -54,7 +54,8 @@ def make_app(
     """Build the app of the consumer group `name` for brokers `host:port,host:port`; call it inside a running loop.
 
     A batch may be retried for as long as the database is away. So nothing here counts time between polls: a worker that
-    hangs is for the watchdog to find, one that died for the session timeout.
+    hangs is for the watchdog to find, one that died for the session timeout. A heartbeat's answer is how a worker hears
+    of a rebalance: heard too late for the rebalance timeout, it reads on partitions that others were given.
     """
     return IntakeApp(
         name,
@@ -72,7 +73,7 @@ def make_app(
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         broker_session_timeout=session_timeout_s,
-        broker_heartbeat_interval=min(3.0, session_timeout_s / 3),
+        broker_heartbeat_interval=min(3.0, session_timeout_s / 3, rebalance_timeout_s / 3),
         broker_rebalance_timeout=rebalance_timeout_s,
         broker_max_poll_interval=FOREVER_S,
         broker_max_poll_records=MAX_POLL_RECORDS,

@@ -13,9 +13,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
 FETCH_MAX_WAIT_MS = 20  # on a broker whose long poll does not wake on new data, a lone message waits this long
 POLL_TIMEOUT_S = 1.0
+REFUSAL_INTERVAL_S = 1.0
 FULL_POLL_TIMEOUT_S = 0.02  # while a topic's buffer is full: how soon to look whether it has room again
 MAX_BUFFERED = 1000  # messages of one topic that may wait for its agent before its partitions are left alone
 DELIVERED_PER_TURN = 100  # messages delivered before other tasks get a turn
@@ -40,6 +42,16 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
         if never:
             await self.call_thread(self._ensure_consumer().seek_to_beginning, *never)
         return committed
+
+    def refusal(self) -> Exception | None:
+        """Return why this worker can't be in its group, None as long as it can."""
+        coordinator = self._consumer and self._consumer._coordinator
+        if not coordinator:
+            return None
+        routine = coordinator._coordination_task
+        broken = routine.exception() if routine.done() and not routine.cancelled() else None
+        refusal: Exception | None = broken or coordinator._pending_exception
+        return refusal
 
     def positions(self) -> Iterator[tuple[TP, int | None, int | None]]:
         """Yield (partition, offset polled next, end of its log) as known now; None before the first answer."""
@@ -78,6 +90,15 @@ class BatchConsumer(driver.Consumer):
         self.app.flow_control.suspend()
         await self.commit()
         await super().on_partitions_revoked(revoked)
+
+    @Service.task
+    async def _watch_membership(self) -> None:
+        """End the app when the group refuses this worker: aiokafka tells only who polls, and then nobody does."""
+        while not self.should_stop:
+            await self.sleep(REFUSAL_INTERVAL_S)
+            refusal = self._thread.refusal()
+            if refusal and not self.should_stop:
+                raise refusal
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Start counting anew: every partition is read again from its committed offset."""

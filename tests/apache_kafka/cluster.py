@@ -21,6 +21,10 @@ REQUEST_LIMIT_MS = 2000
 STOP_LIMIT_S = 10
 #: It starts soon and stays small; the brokers of a cluster share a machine with all that is tested.
 JAVA_OPTIONS = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+#: A group's first worker need not wait for others, nor a topic be made by who merely asks for it.
+STRICT = {"group.initial.rebalance.delay.ms": "0", "auto.create.topics.enable": "false"}
+#: Brokers before 4.0 took messages that claim to come from the future; tests send some.
+ANY_TIME = {"log.message.timestamp.after.max.ms": str(2**63 - 1)}
 LOGGING = Path(__file__).with_name("log4j2.properties")
 
 
@@ -74,7 +78,7 @@ def prepare(home: Home, libraries: Path, count: int = 1, advertised: Sequence[st
     for n in range(count):
         address, proxied = (f"{LOOPBACK}:{home.port(name)}" for name in (f"kafka-{n}", f"kafka-proxied-{n}"))
         places = _places(n, address, proxied, dict(enumerate(advertised)).get(n, proxied), controllers)
-        settings = {**places, **_replication(count), "log.dirs": home.path / f"kafka-{n}"}
+        settings = {**places, **_replication(count), **STRICT, **ANY_TIME, "log.dirs": home.path / f"kafka-{n}"}
         program = _program(home, f"kafka-{n}", libraries, settings)
         _format(program, cluster_id)
         nodes.append(Node(program, address, proxied))
@@ -110,8 +114,6 @@ def _replication(count: int) -> dict[str, object]:
         "transaction.state.log.num.partitions": 4,
         "transaction.state.log.replication.factor": count,
         "transaction.state.log.min.isr": majority,
-        "group.initial.rebalance.delay.ms": 0,
-        "auto.create.topics.enable": "false",
     }
 
 

@@ -10,6 +10,7 @@ POM = Path(__file__).with_name("pom.xml")
 FOLDER = Path(__file__).parents[2] / ".kafka"
 OLDEST_JAVA = 17
 FETCH_LIMIT_S = 300
+MAX_REASON_CHARS = 300
 
 
 class KafkaUnavailableError(Exception):
@@ -53,5 +54,6 @@ def _fetch_into(libraries: Path) -> None:
     except subprocess.TimeoutExpired:
         raise KafkaUnavailableError(f"Maven did not fetch it within {FETCH_LIMIT_S} s") from None
     if done.returncode:
-        raise KafkaUnavailableError(f"Maven can't fetch it:\n{done.stdout[-2000:]}")
+        first = next(iter(done.stdout.splitlines()), f"exit status {done.returncode}")
+        raise KafkaUnavailableError(f"Maven can't fetch it: {first[:MAX_REASON_CHARS]}")
     beside.replace(libraries)

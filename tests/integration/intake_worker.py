@@ -1,6 +1,6 @@
 """A worker for tests to start, kill and stop: it notes in a file what it applied, one line per message.
 
-Arguments: bootstrap servers, group, topic, file, behaviour (`retry`, `raise-at:OFFSET`,
+Arguments: bootstrap servers, session timeout in seconds, group, topic, file, behaviour (`retry`, `raise-at:OFFSET`,
 `raise-in-the-rest-at:OFFSET`, `stick-at:OFFSET` or `lose-log`).
 """
 
@@ -84,15 +84,16 @@ class Applying:
         return self.lose_log if kind == "lose-log" else self.retry
 
 
-async def work(bootstrap_servers: str, group: str, topic: str, path: str, behaviour: str) -> int:
-    app = make_app(group, bootstrap_servers=bootstrap_servers, session_timeout_s=2, rebalance_timeout_s=1)
+async def work(app: IntakeApp, topic: str, path: str, behaviour: str) -> int:
     fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     consume(app, topic, Applying(app, Path(path)).behaving(behaviour), fatal, max_batch_size=50)
     return await run(app, fatal, stopping=asyncio.Event(), stop_deadline_s=STOP_DEADLINE_S)
 
 
 async def main() -> None:
-    os._exit(await work(*sys.argv[1:]))
+    servers, session_s, group, *what = sys.argv[1:]
+    app = make_app(group, bootstrap_servers=servers, session_timeout_s=float(session_s), rebalance_timeout_s=1)
+    os._exit(await work(app, *what))
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ from reservations.models.topics import BULK_COMMANDS, COMMANDS, CREATED, RESULTS
 from tests.bookings import a_booking, a_command, decoded, send_commands
 from tests.conditions import eventually
 from tests.databases import Connection
+from tests.own_service import QUICK
 from tests.service import Service
 
 SEED = 20270612
-QUICK = {"KAFKA_SESSION_TIMEOUT_S": "2", "KAFKA_REBALANCE_TIMEOUT_S": "1", "COMMAND_TIMEOUT_S": "8"}
+PATIENT = {**QUICK, "COMMAND_TIMEOUT_S": "8"}
 MOVES = {"CONFIRMED": "GEAR_ASSIGNED", "GEAR_ASSIGNED": "CONFIRMED"}
 REST_CLIENTS = 4
 PAUSE_S = 0.005  # of a load that shall be steady, not a flood
@@ -147,7 +148,7 @@ async def all_handled(connection: Connection, load: Load) -> None:
 async def test_nothing_accepted_is_missing_or_done_twice_when_workers_end_under_load(
     own_service: Service, number: signal.Signals, rounds: int
 ) -> None:
-    service, chance = replace(own_service, environment={**own_service.environment, **QUICK}), random.Random(SEED)  # noqa: S311  # repeatable, not secret
+    service, chance = replace(own_service, environment={**PATIENT, **own_service.environment}), random.Random(SEED)  # noqa: S311  # repeatable, not secret
     worker = service.launch("worker")
     await service.start("gateway")
     await service.ready(worker)
@@ -223,7 +224,7 @@ def first_told(records: list[ConsumerRecord], history: Mapping[str, int]) -> Map
 
 
 async def test_every_request_is_answered_when_one_of_two_workers_and_of_two_gateways_die(own_service: Service) -> None:
-    service = replace(own_service, environment={**own_service.environment, **QUICK})
+    service = replace(own_service, environment={**PATIENT, **own_service.environment})
     workers = [service.launch("worker") for _ in range(2)]
     gateways = [service.launch("gateway") for _ in range(2)]
     for process in (*workers, *gateways):

@@ -32,6 +32,7 @@ from reservations.agents.intake import (
 )
 from reservations.agents.process import Hook, run
 from reservations.agents.transport import MAX_BUFFERED
+from tests.servers import Server
 
 PARTITIONS = 4
 LANES = 7
@@ -64,7 +65,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def tansu(port: int) -> AsyncIterator[str]:
+async def tansu(port: int) -> AsyncIterator[Server]:
     """Run a broker that keeps everything in memory only."""
     url = f"tcp://127.0.0.1:{port}"
     command = [str(TANSU), "broker", "--listener-url", url, "--advertised-listener-url", url]
@@ -73,21 +74,15 @@ async def tansu(port: int) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(*command, *storage, stdout=quiet, stderr=quiet)
     try:
         await until(lambda: _answers(port))
-        yield f"127.0.0.1:{port}"
+        yield Server(f"127.0.0.1:{port}", "Tansu", embedded=True)
     finally:
         process.kill()
         await process.wait()
 
 
-@pytest.fixture(scope="module")
-async def broker() -> AsyncIterator[str]:
-    async with tansu(free_port()) as address:
-        yield address
-
-
-async def make_topic(broker: str, name: str | None = None) -> str:
+async def make_topic(broker: Server, name: str | None = None) -> str:
     name = name or f"topic-{uuid4()}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
     await admin.start()
     await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
     await admin.close()
@@ -95,13 +90,13 @@ async def make_topic(broker: str, name: str | None = None) -> str:
 
 
 @pytest.fixture
-async def topic(broker: str) -> str:
+async def topic(broker: Server) -> str:
     return await make_topic(broker)
 
 
 @pytest.fixture
-async def producer(broker: str) -> AsyncIterator[AIOKafkaProducer]:
-    async with AIOKafkaProducer(bootstrap_servers=broker) as started:
+async def producer(broker: Server) -> AsyncIterator[AIOKafkaProducer]:
+    async with AIOKafkaProducer(bootstrap_servers=broker.address) as started:
         yield started
 
 
@@ -115,9 +110,9 @@ def numbers(count: int) -> list[bytes | None]:
     return [b"%d" % number for number in range(count)]
 
 
-async def committed(broker: str, group: str, topic: str) -> list[int | None]:
+async def committed(broker: Server, group: str, topic: str) -> list[int | None]:
     """Return what the group has committed, by partition."""
-    async with AIOKafkaConsumer(group_id=group, bootstrap_servers=broker, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(group_id=group, bootstrap_servers=broker.address, enable_auto_commit=False) as consumer:
         partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         consumer.assign(partitions)
         return [await consumer.committed(partition) for partition in partitions]
@@ -128,9 +123,10 @@ async def committed(broker: str, group: str, topic: str) -> list[int | None]:
 
 @contextmanager
 def worker(
-    broker: str, group: str, topic: str, path: Path, behaviour: str = "retry"
+    broker: Server, group: str, topic: str, path: Path, behaviour: str = "retry"
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, str(WORKER), broker, group, topic, str(path), behaviour]
+    session_s = broker.kafka_demands.get("KAFKA_SESSION_TIMEOUT_S", "2")
+    command = [sys.executable, str(WORKER), broker.address, session_s, group, topic, str(path), behaviour]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=path.parent) as process:
         try:
             yield process
@@ -164,7 +160,7 @@ def stop(process: subprocess.Popen[bytes], within_s: float) -> int:
 
 
 async def test_nothing_is_missing_or_out_of_order_after_failures_and_kills(
-    broker: str, topic: str, producer: AIOKafkaProducer, tmp_path: Path
+    broker: Server, topic: str, producer: AIOKafkaProducer, tmp_path: Path
 ) -> None:
     log, group = tmp_path / "applied", str(uuid4())
     await produce(producer, topic, numbers(5000))
@@ -182,7 +178,7 @@ async def test_nothing_is_missing_or_out_of_order_after_failures_and_kills(
 
 @pytest.mark.parametrize("behaviour", ["raise-at:300", "raise-in-the-rest-at:300"])
 async def test_a_batch_that_raises_ends_the_process_and_is_delivered_again(
-    broker: str, topic: str, producer: AIOKafkaProducer, tmp_path: Path, behaviour: str
+    broker: Server, topic: str, producer: AIOKafkaProducer, tmp_path: Path, behaviour: str
 ) -> None:
     log, group = tmp_path / "applied", str(uuid4())
     await produce(producer, topic, numbers(2000))
@@ -198,7 +194,7 @@ async def test_a_batch_that_raises_ends_the_process_and_is_delivered_again(
 
 
 async def test_a_batch_that_sticks_is_given_up_at_the_deadline_uncommitted(
-    broker: str, topic: str, producer: AIOKafkaProducer, tmp_path: Path
+    broker: Server, topic: str, producer: AIOKafkaProducer, tmp_path: Path
 ) -> None:
     log, group = tmp_path / "applied", str(uuid4())
     await produce(producer, topic, numbers(4))
@@ -209,7 +205,7 @@ async def test_a_batch_that_sticks_is_given_up_at_the_deadline_uncommitted(
 
 
 async def test_nothing_is_missing_when_workers_join_and_leave(
-    broker: str, topic: str, producer: AIOKafkaProducer, tmp_path: Path
+    broker: Server, topic: str, producer: AIOKafkaProducer, tmp_path: Path
 ) -> None:
     logs, group = [tmp_path / name for name in ("first", "second")], str(uuid4())
     done = asyncio.Event()
@@ -245,9 +241,9 @@ async def keep_producing(producer: AIOKafkaProducer, topic: str, done: asyncio.E
 class Running:
     """An app that runs here, and what is known of it."""
 
-    def __init__(self, broker: str) -> None:
+    def __init__(self, broker: Server) -> None:
         self.app: IntakeApp = make_app(
-            f"group-{uuid4()}", bootstrap_servers=broker, session_timeout_s=6, rebalance_timeout_s=0.5
+            f"group-{uuid4()}", bootstrap_servers=broker.address, session_timeout_s=6, rebalance_timeout_s=0.5
         )
         self.fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.stopping = asyncio.Event()
@@ -288,7 +284,7 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-async def running(broker: str) -> AsyncIterator[Running]:
+async def running(broker: Server) -> AsyncIterator[Running]:
     """One app with several lanes, for a group takes seconds to form; it must stop cleanly in the end."""
     running = Running(broker)
     for _ in range(LANES):
@@ -412,6 +408,7 @@ async def test_the_next_batch_is_applied_while_the_rest_of_the_one_before_is_don
 
 
 async def test_messages_of_a_broker_that_lost_its_log_are_not_dropped(tmp_path: Path) -> None:
+    # Only of Tansu, whatever the run's broker is: an Apache Kafka that starts again has its log still.
     log, port, topic = tmp_path / "applied", free_port(), f"topic-{uuid4()}"
     with ExitStack() as stack:
         async with tansu(port) as broker:
@@ -427,14 +424,14 @@ async def test_messages_of_a_broker_that_lost_its_log_are_not_dropped(tmp_path: 
                 await until(lambda: count_lines(log) == 440)
 
 
-async def fill(broker: str, topic: str, count: int) -> None:
+async def fill(broker: Server, topic: str, count: int) -> None:
     await make_topic(broker, topic)
-    async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.address) as producer:
         await produce(producer, topic, numbers(count))
 
 
 async def test_an_offset_that_was_read_before_ends_the_process(
-    broker: str, topic: str, producer: AIOKafkaProducer, tmp_path: Path
+    broker: Server, topic: str, producer: AIOKafkaProducer, tmp_path: Path
 ) -> None:
     log, group = tmp_path / "applied", str(uuid4())
     await produce(producer, topic, numbers(4))
@@ -448,5 +445,5 @@ async def test_an_offset_that_was_read_before_ends_the_process(
 
 
 async def test_a_broker_that_is_away_at_the_start_ends_the_worker(tmp_path: Path) -> None:
-    with worker(f"127.0.0.1:{free_port()}", "group", "topic", tmp_path / "applied") as process:
+    with worker(Server(f"127.0.0.1:{free_port()}", "nobody"), "group", "topic", tmp_path / "applied") as process:
         assert await asyncio.to_thread(process.wait, 15) == 1

@@ -12,7 +12,7 @@ import pytest
 from reservations.app.stack.home import Home
 from reservations.migrations.runner import FOLDER, MigrationError, current_version, latest_version, migrate
 from tests.databases import Connection, beside, execute
-from tests.servers import Servers, embedded_postgres
+from tests.servers import Server, embedded_postgres
 
 ROLES = ("reservations_reader", "reservations_writer")
 SCHEMA = """
@@ -70,9 +70,9 @@ async def dump(address: str) -> list[str]:
 
 
 @pytest.fixture
-async def catalog_lines(servers: Servers, template: str) -> list[str]:
+async def catalog_lines(postgres: Server, template: str) -> list[str]:
     """Return the schema of a database that was migrated in one go."""
-    return await dump(beside(servers.database_url, template))
+    return await dump(beside(postgres.address, template))
 
 
 async def test_an_empty_database_gets_every_migration_in_order(empty_database: str, empty: Connection) -> None:

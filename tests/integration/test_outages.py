@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -12,7 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from reservations.app.stack import broker
-from reservations.app.stack.home import Home
+from reservations.app.stack.home import LOOPBACK, Home
+from tests.apache_kafka.cluster import prepare
 from tests.bookings import a_booking, book
 from tests.conditions import eventually
 from tests.conftest import prefix
@@ -26,11 +27,7 @@ Outage = Literal["cut", "stall"]
 REFUSED_WITHIN_S = 8.0
 RECOVERED_WITHIN_S = 15.0
 PATIENT = 60.0
-ENVIRONMENT = {
-    "KAFKA_ENABLE_IDEMPOTENCE": "false",
-    "COMMAND_TIMEOUT_S": "1",
-    "STATEMENT_TIMEOUT_S": "1",
-}
+ENVIRONMENT = {"COMMAND_TIMEOUT_S": "1", "STATEMENT_TIMEOUT_S": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +77,20 @@ async def fail(proxy: Proxy, outage: Outage) -> None:
 
 
 @pytest.fixture(scope="module")
-async def site(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def site(
+    servers: Servers, kafka_libraries: Path | None, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
     """Give a service that reaches its servers through proxies alone; its broker is one of its own."""
     async with AsyncExitStack() as stack:
         folder = tmp_path_factory.mktemp("outages")
-        database = await stack.enter_async_context(scratch_database(servers, template))
+        database = await stack.enter_async_context(scratch_database(servers.database_url, template))
         parts = urlsplit(database)
         postgres = await stack.enter_async_context(a_proxy(parts.hostname or "", parts.port or 5432))
-        kafka = await stack.enter_async_context(advertised_broker(folder))
+        kafka = await stack.enter_async_context(advertised(kafka_libraries, folder))
         netloc = f"{parts.netloc.rpartition('@')[0]}@{postgres.address}"
         address = urlunsplit(parts._replace(netloc=netloc))
-        service = await stack.enter_async_context(a_service(address, kafka.address, prefix(), folder, ENVIRONMENT))
+        environment = {**ENVIRONMENT, "KAFKA_ENABLE_IDEMPOTENCE": str(kafka_libraries is not None).lower()}
+        service = await stack.enter_async_context(a_service(address, kafka.address, prefix(), folder, environment))
         worker = service.launch("worker")
         gateway = await service.start("gateway")
         await service.ready(worker)
@@ -98,10 +98,23 @@ async def site(servers: Servers, template: str, tmp_path_factory: pytest.TempPat
         await asyncio.gather(postgres.restore(), kafka.restore())
 
 
+def advertised(libraries: Path | None, folder: Path) -> AbstractAsyncContextManager[Proxy]:
+    """Give a proxy to a broker of its own, of the kind that the run is against, that sends its clients to the proxy."""
+    return advertised_kafka(libraries, Home(folder)) if libraries else advertised_tansu(Home(folder))
+
+
 @asynccontextmanager
-async def advertised_broker(folder: Path) -> AsyncIterator[Proxy]:
-    """Give a proxy to a broker of its own that sends its clients to the proxy."""
-    home = Home(folder)
+async def advertised_kafka(libraries: Path, home: Home) -> AsyncIterator[Proxy]:
+    """Give a proxy to an Apache Kafka."""
+    async with a_proxy(LOOPBACK, home.port("kafka-proxied-0")) as proxy:
+        cluster = prepare(home, libraries, advertised=[proxy.address])
+        with running(cluster.nodes[0].program, cluster.is_ready):
+            yield proxy
+
+
+@asynccontextmanager
+async def advertised_tansu(home: Home) -> AsyncIterator[Proxy]:
+    """Give a proxy to a Tansu."""
     server = broker.prepare(home)
     host, port = server.address.split(":")
     async with a_proxy(host, int(port)) as proxy:

@@ -60,7 +60,7 @@ async def a_life(service: Service) -> int:
 
 
 async def test_reading_the_whole_log_again_changes_no_row_and_tells_of_nothing_new(own_service: Service) -> None:
-    own_service.environment = {**own_service.environment, **QUICK}
+    own_service.environment = {**QUICK, **own_service.environment}
     await start_workers(own_service)
     count = await a_life(own_service)
     rows, events = await dump(own_service), await told(own_service)

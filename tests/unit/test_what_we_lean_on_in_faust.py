@@ -14,6 +14,7 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher as KafkaFetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust.agents import Agent
 from faust.app import App
@@ -102,6 +103,16 @@ LEANED_ON: list[tuple[Callable[..., Any], str, str]] = [
         "does it now also move partitions without a committed offset?",
     ),
     (
+        GroupCoordinator._push_error_to_user,
+        "743ff515bd7e",
+        "a refusal must stand in _pending_exception until somebody polls: PromptConsumerThread.refusal reads it there",
+    ),
+    (
+        GroupCoordinator.check_errors,
+        "ba6ca51ad348",
+        "how else may the coordinator fail? PromptConsumerThread.refusal must see it",
+    ),
+    (
         KafkaFetcher.fetched_records,
         "be4348896b9b",
         "an empty set of partitions means all: BatchConsumer._getmany never passes one",
@@ -146,6 +157,14 @@ async def test_the_consumer_fetches_with_our_wait_and_counts_no_time_between_pol
     assert consumer._enable_auto_commit is False
     assert consumer._auto_offset_reset == "earliest"
     await consumer.stop()
+
+
+@pytest.mark.parametrize(("session_s", "rebalance_s", "expected_s"), [(10, 10, 3), (6, 10, 2), (6, 1, 1 / 3)])
+async def test_a_worker_hears_of_a_rebalance_while_there_is_time_to_take_part(
+    session_s: float, rebalance_s: float, expected_s: float
+) -> None:
+    made = make_app("group", bootstrap_servers="a:1", session_timeout_s=session_s, rebalance_timeout_s=rebalance_s)
+    assert made.conf.broker_heartbeat_interval == expected_s
 
 
 async def test_environment_variables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
