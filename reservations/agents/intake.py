@@ -88,13 +88,17 @@ class Lane:
     the start.
     """
 
-    def __init__(self, app: faust.App, apply: Apply, fatal: "asyncio.Future[None]", max_batch_size: int) -> None:
+    def __init__(
+        self, app: faust.App, topic: str, apply: Apply, fatal: "asyncio.Future[None]", max_batch_size: int
+    ) -> None:
+        self.topic = topic
         self.acknowledged = 0
         self.progressed_at = monotonic()
         self._app = app
         self._apply = apply
         self._fatal = fatal
         self._max_batch_size = max_batch_size
+        self._batches: tuple[list[Any], ...] = ()
         self._finishing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finishing.set_result(None)
 
@@ -105,6 +109,7 @@ class Lane:
         would restart the agent, which would read on past the failed batch.
         """
         batch: list[Any] = []
+        self._batches = (batch,)
         try:
             unacknowledged = stream.noack()
             async for event in unacknowledged.events():
@@ -115,7 +120,8 @@ class Lane:
                 if self._fatal.done():
                     break
                 self._finishing = asyncio.ensure_future(self._finish(batch, rest))
-                batch = []
+                finishing, batch = batch, []
+                self._batches = (finishing, batch)
         except BaseException as error:
             self._release(batch)
             if _is_cancelled(error):
@@ -124,11 +130,19 @@ class Lane:
         self._release(batch)
         await asyncio.Event().wait()
 
+    def oldest(self) -> tuple[TP, int] | None:
+        """Return partition and offset of the message that is in hand for the longest time, if any is."""
+        first = next((batch[0] for batch in self._batches if batch), None)
+        return (TP(first.topic, first.partition), first.offset) if first else None
+
     async def _finish(self, batch: list[Any], rest: Rest | None) -> None:
         try:
             if rest:
                 await rest()
-            self._acknowledge(batch)
+            if self._fatal.done():
+                self._release(batch)
+            else:
+                self._acknowledge(batch)
         except Exception as error:
             self._release(batch)
             self._fail(error)
@@ -178,7 +192,7 @@ def consume(app: faust.App, topic_name: str, apply: Apply, fatal: "asyncio.Futur
 
     Concurrency stays 1: two batches of a partition at once would have no order.
     """
-    lane = Lane(app, apply, fatal, max_batch_size)
+    lane = Lane(app, topic_name, apply, fatal, max_batch_size)
     app.agent(app.topic(topic_name), name=topic_name, concurrency=1)(lane.run)
     return lane
 
@@ -196,3 +210,15 @@ def lag(app: faust.App) -> dict[TP, int]:
     """
     lags: dict[TP, int] = app.consumer.lag()
     return lags
+
+
+def unacknowledged(app: faust.App) -> dict[TP, int]:
+    """Return the first offset of each partition that was delivered, is not acknowledged, and may be worked on now."""
+    delivered: dict[TP, int] = app.consumer.unacknowledged() if app.flow_control.is_active() else {}
+    return delivered
+
+
+def free_positions(app: faust.App) -> dict[TP, int]:
+    """Return the offset read next of each assigned partition, but for those whose agent has enough to do."""
+    positions: dict[TP, int] = app.consumer.free_positions()
+    return positions

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from enum import StrEnum
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -14,6 +15,14 @@ from reservations import __version__
 from reservations.app.settings import Settings, load_settings
 
 GC_THRESHOLDS = (20_000, 20, 50)
+
+
+class Kept(StrEnum):
+    """What `keep` runs."""
+
+    WORKER = "worker"
+    GATEWAY = "gateway"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -100,6 +109,14 @@ def gateway() -> None:
     from reservations.app.gateway import run
 
     _run_for_long(run(_settings("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
+
+
+@app.command()
+def keep(process: Annotated[Kept, typer.Argument(help="What to run.")]) -> None:
+    """Run a worker or gateway, and start it again whenever it ends by itself, until SIGTERM."""
+    from reservations.app.stack.keep import keep as keep_running
+
+    asyncio.run(keep_running(process, _settings("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
 
 
 @slots.command()
