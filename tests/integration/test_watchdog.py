@@ -1,6 +1,7 @@
 """Workers that stop getting on, against a real broker: they end, say where they hang, and lose nothing."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -16,10 +17,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faust.types import TP
 
 from reservations.agents.watching import Peeker
+from tests.bookings import a_booking
 from tests.conditions import eventually
 from tests.servers import Servers
+from tests.service import Process, Service
 
 WORKER = Path(__file__).with_name("intake_worker.py")
+HANGING_WORKER = Path(__file__).with_name("hanging_worker.py")
 WATCHDOG_S = 2
 #: The watchdog's patience, one open question, the deadline for stopping, and a busy machine.
 ENDS_WITHIN_S = 30
@@ -168,3 +172,43 @@ async def test_the_peek_finds_a_record_at_a_position_and_nothing_at_the_end_or_w
     assert await peek({partition: 9}) == set()
     assert await peek({}) == set()
     assert await Peeker(f"127.0.0.1:{free_port}")({partition: 2}) is None
+
+
+async def test_a_worker_that_hangs_says_so_to_operators_before_it_ends(own_service: Service) -> None:
+    own_service.environment = {**own_service.environment, "WATCHDOG_S": "3", "STATEMENT_TIMEOUT_S": "1"}
+    worker, _ = launch_hanging(own_service), await own_service.start("gateway")
+    await own_service.ready(worker)
+    prefer = {"Prefer": "respond-async"}
+    _, _, headers = await own_service.ask("POST", "/reservations", json=a_booking(), headers=prefer)
+
+    async def counted() -> bool:
+        _, text, _ = await own_service.ask("GET", f"{worker.url()}/metrics")
+        return any(f"reservations_seconds_without_progress {count}.0" in str(text) for count in (1, 2))
+
+    async def not_live() -> bool:
+        return (await own_service.ask("GET", f"{worker.url()}/health/live"))[0] == 503
+
+    await eventually(counted)
+    await eventually(not_live)
+    assert await worker.ended() == 1
+    (stuck,) = (line for line in worker.lines() if line["event"] == "stuck")
+    assert (stuck["level"], stuck["what"], stuck["offset"], stuck["seconds"]) == ("critical", "in work", 0, 3.0)
+    assert "in apply\n    await asyncio.Event().wait()" in worker.log.read_text()
+    await own_service.start("worker")
+
+    async def applied() -> bool:
+        _, command, _ = await own_service.ask("GET", headers["Location"])
+        return bool(command["status"] == "APPLIED")
+
+    await eventually(applied)
+
+
+def launch_hanging(service: Service) -> Process:
+    """Start a worker that hangs when it gets something to do; return at once."""
+    log = service.folder / "hanging.log"
+    with log.open("wb") as output:
+        environment = {**os.environ, **service.variables()}
+        popen = subprocess.Popen([sys.executable, str(HANGING_WORKER)], env=environment, stdout=output, stderr=output)
+    process = Process("worker", popen, log)
+    service.processes.append(process)
+    return process
