@@ -5,7 +5,6 @@ A lane is one agent on one topic. It hands over a message as soon as there is on
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from time import monotonic
 from typing import Any, Protocol
 
 import faust
@@ -82,18 +81,10 @@ def make_app(
 
 
 class Lane:
-    """One agent on one topic, and how far it came.
+    """One agent on one topic, and how far it came: `acknowledged` counts messages since the start."""
 
-    `acknowledged` counts messages since the start; `progressed_at` is the `monotonic()` time of the last of them, or of
-    the start.
-    """
-
-    def __init__(
-        self, app: faust.App, topic: str, apply: Apply, fatal: "asyncio.Future[None]", max_batch_size: int
-    ) -> None:
-        self.topic = topic
+    def __init__(self, app: faust.App, apply: Apply, fatal: "asyncio.Future[None]", max_batch_size: int) -> None:
         self.acknowledged = 0
-        self.progressed_at = monotonic()
         self._app = app
         self._apply = apply
         self._fatal = fatal
@@ -169,7 +160,6 @@ class Lane:
         for message in batch:
             message.ack(self._app.consumer)
         self.acknowledged += len(batch)
-        self.progressed_at = monotonic()
         batch.clear()  # what is still referred to counts as being in work
 
     def _release(self, batch: list[Any]) -> None:
@@ -192,7 +182,7 @@ def consume(app: faust.App, topic_name: str, apply: Apply, fatal: "asyncio.Futur
 
     Concurrency stays 1: two batches of a partition at once would have no order.
     """
-    lane = Lane(app, topic_name, apply, fatal, max_batch_size)
+    lane = Lane(app, apply, fatal, max_batch_size)
     app.agent(app.topic(topic_name), name=topic_name, concurrency=1)(lane.run)
     return lane
 

@@ -1,7 +1,7 @@
 """The watchdog at work: looks at the worker once a tick, asks the broker now and then, ends what is stuck."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -23,15 +23,15 @@ Peek = Callable[[Mapping[TP, int]], Awaitable[set[TP] | None]]
 Watched = tuple[Lane, Callable[[], int]]
 
 
-def look(app: IntakeApp, lanes: Sequence[Watched]) -> Sight:
-    """Return, without I/O, what the lanes have in work and from where this worker reads on."""
+def look(app: IntakeApp, lanes: Mapping[str, Watched]) -> Sight:
+    """Return, without I/O, what the lanes, by topic, have in work and from where this worker reads on."""
     delivered = intake.unacknowledged(app)
     in_work = {}
-    for lane, attempts in lanes:
-        oldest = lane.oldest() or next((each for each in delivered.items() if each[0].topic == lane.topic), None)
+    for topic, (lane, attempts) in lanes.items():
+        oldest = lane.oldest() or next((each for each in delivered.items() if each[0].topic == topic), None)
         if oldest:
             tp, offset = oldest
-            in_work[lane.topic] = Work(tp, offset, (lane.acknowledged, attempts()))
+            in_work[topic] = Work(tp, offset, (lane.acknowledged, attempts()))
     return Sight(in_work, intake.free_positions(app))
 
 
@@ -115,8 +115,8 @@ class Watch:
         self._watchdog.learn(question, found)
 
 
-def watched(
-    app: IntakeApp, lanes: Sequence[Watched], fatal: "asyncio.Future[None]", watchdog: Watchdog, peek: Peek
+def start(
+    app: IntakeApp, lanes: Mapping[str, Watched], fatal: "asyncio.Future[None]", watchdog: Watchdog, peek: Peek
 ) -> "asyncio.Task[None]":
     """Begin to watch a worker; where it is stuck is told to the log, its stacks to standard error, both to `fatal`."""
 

@@ -77,8 +77,9 @@ class Worker:
         )
         self._guard = LoopGuard(settings.watchdog_s)
         self._watchdog = Watchdog(settings.watchdog_s)
+        self._watching: asyncio.Task[None] | None = None
         self._metrics.seconds_without_progress.set_function(lambda: self._watchdog.seconds)
-        self._lanes = [self._lane(topic) for topic in (*COMMAND_LANES, PAYMENT_PROCESSED)]
+        self._lanes = dict(map(self._lane, (*COMMAND_LANES, PAYMENT_PROCESSED)))
 
     async def run(self, stack: AsyncExitStack) -> int:
         """Start everything in turn, work until the end, and return the exit status."""
@@ -92,7 +93,7 @@ class Worker:
         await stack.enter_async_context(self._serving())
         stack.callback(self._every(MONTHS_INTERVAL_S, "months", self._keep_months).cancel)
         stack.callback(self._every(self._settings.clock_interval_s, "clock", self._tick).cancel)
-        stack.callback(self._watched().cancel)
+        self._watching = self._watch()
         return await process.run(
             self._app,
             self._fatal,
@@ -102,19 +103,21 @@ class Worker:
             on_stopping=self._end_in_time,
         )
 
-    def _lane(self, topic: Topic) -> watching.Watched:
+    def _lane(self, topic: Topic) -> tuple[str, watching.Watched]:
         # Each has its own: the attempts of one lane must not hide that another hangs.
         patience = Patience(self._stopping, self._note)
         agent = self._agent(topic, patience)
         name = self._settings.kafka_topic_prefix + topic.name
         lane = intake.consume(self._app, name, agent.handle, self._fatal, self._settings.max_batch_size)
-        return lane, lambda: patience.attempts
+        return name, (lane, lambda: patience.attempts)
 
-    def _watched(self) -> "asyncio.Task[None]":
+    def _watch(self) -> "asyncio.Task[None]":
         peek = watching.Peeker(self._settings.kafka_bootstrap_servers)
-        return watching.watched(self._app, self._lanes, self._fatal, self._watchdog, peek)
+        return watching.start(self._app, self._lanes, self._fatal, self._watchdog, peek)
 
     async def _end_in_time(self) -> None:
+        if self._watching:
+            self._watching.cancel()  # messages that come now are for others
         self._guard.end_within(self._settings.stop_deadline_s + CLOSING_LIMIT_S)
 
     def _agent(self, topic: Topic, patience: Patience) -> CommandAgent:

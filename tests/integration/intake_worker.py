@@ -16,11 +16,11 @@ from pathlib import Path
 import uvloop
 from faust.types import TP
 
+from reservations.agents import watching
 from reservations.agents.guard import LoopGuard
-from reservations.agents.intake import Apply, Delivery, IntakeApp, Lane, Rest, consume, make_app
+from reservations.agents.intake import Apply, Delivery, IntakeApp, Rest, consume, make_app
 from reservations.agents.process import run
 from reservations.agents.watchdog import Watchdog
-from reservations.agents.watching import Peeker, watched
 
 STOP_DEADLINE_S = 2.0
 
@@ -130,18 +130,12 @@ async def work(bootstrap_servers: str, group: str, topic: str, path: str, behavi
     app = make_app(group, bootstrap_servers=bootstrap_servers, session_timeout_s=2, rebalance_timeout_s=1)
     fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     lane = consume(app, topic, Applying(app, Path(path)).behaving(behaviour), fatal, max_batch_size=50)
-    watching = watch(app, lane, fatal, bootstrap_servers, float(*watchdog_s)) if watchdog_s else None
-    code = await run(app, fatal, stopping=asyncio.Event(), stop_deadline_s=STOP_DEADLINE_S)
-    if watching:
-        watching.cancel()
-    return code
-
-
-def watch(
-    app: IntakeApp, lane: Lane, fatal: "asyncio.Future[None]", bootstrap_servers: str, limit_s: float
-) -> "asyncio.Task[None]":
-    LoopGuard(limit_s).start()
-    return watched(app, [(lane, lambda: 0)], fatal, Watchdog(limit_s), Peeker(bootstrap_servers))
+    watches = []
+    for limit_s in map(float, watchdog_s):
+        LoopGuard(limit_s).start()
+        lanes = {topic: (lane, lambda: 0)}
+        watches.append(watching.start(app, lanes, fatal, Watchdog(limit_s), watching.Peeker(bootstrap_servers)))
+    return await run(app, fatal, stopping=asyncio.Event(), stop_deadline_s=STOP_DEADLINE_S)
 
 
 async def main() -> None:

@@ -174,6 +174,21 @@ async def test_the_peek_finds_a_record_at_a_position_and_nothing_at_the_end_or_w
     assert await Peeker(f"127.0.0.1:{free_port}")({partition: 2}) is None
 
 
+async def test_the_peek_finds_nothing_where_only_the_marker_of_a_transaction_stands(
+    servers: Servers, intake: Intake
+) -> None:
+    if not servers.kafka_idempotence:
+        pytest.skip("the broker has no transactions")
+    partition = TopicPartition(intake.topic, 0)
+    async with AIOKafkaProducer(bootstrap_servers=intake.broker, transactional_id=intake.topic) as producer:
+        async with producer.transaction():
+            await producer.send_and_wait(intake.topic, b"x", partition=0)
+    async with AIOKafkaConsumer(bootstrap_servers=intake.broker) as consumer:
+        assert await consumer.end_offsets([partition]) == {partition: 2}
+    assert await Peeker(intake.broker)({TP(*partition): 1}) == set()
+    assert await Peeker(intake.broker)({TP(*partition): 0}) == {TP(*partition)}
+
+
 async def test_a_worker_that_hangs_says_so_to_operators_before_it_ends(own_service: Service) -> None:
     own_service.environment = {**own_service.environment, "WATCHDOG_S": "3", "STATEMENT_TIMEOUT_S": "1"}
     worker, _ = launch_hanging(own_service), await own_service.start("gateway")

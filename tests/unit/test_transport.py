@@ -80,7 +80,7 @@ async def test_it_tells_the_first_message_that_is_not_acknowledged(consumer: Bat
 
 async def test_nothing_is_acknowledged_after_a_fatal_error(consumer: BatchConsumer) -> None:
     fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    lane = Lane(consumer.app, PARTITION.topic, noted, fatal, max_batch_size=10)
+    lane = Lane(consumer.app, noted, fatal, max_batch_size=10)
     fatal.set_exception(StuckError())
     batch = deliver(consumer, 0)
     await lane._finish(batch, None)
