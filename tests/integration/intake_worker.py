@@ -1,26 +1,21 @@
 """A worker for tests to start, kill and stop: it notes in a file what it applied, one line per message.
 
 Arguments: bootstrap servers, group, topic, file, behaviour (`retry`, `raise-at:OFFSET`,
-`raise-in-the-rest-at:OFFSET`, `stick-at:OFFSET`, `stick-in-the-rest-at:OFFSET`, `block-at:OFFSET`, `go-deaf-at:OFFSET`
-or `lose-log`), and the watchdog's seconds, if one is to watch.
+`raise-in-the-rest-at:OFFSET`, `stick-at:OFFSET` or `lose-log`).
 """
 
 import asyncio
 import os
 import random
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
 from faust.types import TP
 
-from reservations.agents import watching
-from reservations.agents.guard import LoopGuard
 from reservations.agents.intake import Apply, Delivery, IntakeApp, Rest, consume, make_app
 from reservations.agents.process import run
-from reservations.agents.watchdog import Watchdog
 
 STOP_DEADLINE_S = 2.0
 
@@ -72,39 +67,6 @@ class Applying:
 
         return apply
 
-    def stick_in_the_rest_at(self, offset: int) -> Apply:
-        async def apply(messages: Sequence[Delivery]) -> Rest:
-            self.note(messages)
-
-            async def never_done() -> None:
-                if any(message.offset == offset for message in messages):
-                    await asyncio.Event().wait()
-
-            return never_done
-
-        return apply
-
-    def block_at(self, offset: int) -> Apply:
-        async def apply(messages: Sequence[Delivery]) -> None:
-            self.note(messages)
-            if any(message.offset == offset for message in messages):
-                time.sleep(3600)  # noqa: ASYNC251 - the fault
-
-        return apply
-
-    def go_deaf_at(self, offset: int) -> Apply:
-        """Never return from the poll after this offset."""
-
-        async def deaf(*_: object, **__: object) -> None:
-            await asyncio.Event().wait()
-
-        async def apply(messages: Sequence[Delivery]) -> None:
-            self.note(messages)
-            if any(message.offset == offset for message in messages):
-                self._app.consumer._getmany = deaf
-
-        return apply
-
     async def lose_log(self, messages: Sequence[Delivery]) -> None:
         """Make what comes next look like the start of a new log, shorter than the one read so far."""
         self.note(messages)
@@ -113,28 +75,19 @@ class Applying:
 
     def behaving(self, behaviour: str) -> Apply:
         kind, _, offset = behaviour.partition(":")
-        at = {
-            "raise-at": self.raise_at,
-            "raise-in-the-rest-at": self.raise_in_the_rest_at,
-            "stick-at": self.stick_at,
-            "stick-in-the-rest-at": self.stick_in_the_rest_at,
-            "block-at": self.block_at,
-            "go-deaf-at": self.go_deaf_at,
-        }
-        if kind in at:
-            return at[kind](int(offset))
+        if kind == "raise-at":
+            return self.raise_at(int(offset))
+        if kind == "raise-in-the-rest-at":
+            return self.raise_in_the_rest_at(int(offset))
+        if kind == "stick-at":
+            return self.stick_at(int(offset))
         return self.lose_log if kind == "lose-log" else self.retry
 
 
-async def work(bootstrap_servers: str, group: str, topic: str, path: str, behaviour: str, *watchdog_s: str) -> int:
+async def work(bootstrap_servers: str, group: str, topic: str, path: str, behaviour: str) -> int:
     app = make_app(group, bootstrap_servers=bootstrap_servers, session_timeout_s=2, rebalance_timeout_s=1)
     fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    lane = consume(app, topic, Applying(app, Path(path)).behaving(behaviour), fatal, max_batch_size=50)
-    watches = []
-    for limit_s in map(float, watchdog_s):
-        LoopGuard(limit_s).start()
-        lanes = {topic: (lane, lambda: 0)}
-        watches.append(watching.start(app, lanes, fatal, Watchdog(limit_s), watching.Peeker(bootstrap_servers)))
+    consume(app, topic, Applying(app, Path(path)).behaving(behaviour), fatal, max_batch_size=50)
     return await run(app, fatal, stopping=asyncio.Event(), stop_deadline_s=STOP_DEADLINE_S)
 
 

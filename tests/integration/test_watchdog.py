@@ -22,8 +22,9 @@ from tests.conditions import eventually
 from tests.servers import Servers
 from tests.service import Process, Service
 
-WORKER = Path(__file__).with_name("intake_worker.py")
+ROOT = Path(__file__).parents[2]
 HANGING_WORKER = Path(__file__).with_name("hanging_worker.py")
+WATCHED_WORKER = (sys.executable, "-m", "tests.integration.watched_worker")
 WATCHDOG_S = 2
 #: The watchdog's patience, one open question, the deadline for stopping, and a busy machine.
 ENDS_WITHIN_S = 30
@@ -73,10 +74,10 @@ class Intake:
     @contextmanager
     def worker(self, name: str, behaviour: str = "retry") -> Iterator["subprocess.Popen[bytes]"]:
         """Run a worker with a watchdog."""
-        arguments = [self.broker, self.group, self.topic, str(self.folder / name), behaviour, str(WATCHDOG_S)]
+        arguments = [self.broker, self.group, self.topic, str(self.folder / name), str(WATCHDOG_S), behaviour]
         with (
             (self.folder / f"{name}.log").open("wb") as log,
-            subprocess.Popen([sys.executable, str(WORKER), *arguments], stdout=log, stderr=log) as process,
+            subprocess.Popen([*WATCHED_WORKER, *arguments], stdout=log, stderr=log, cwd=ROOT) as process,
         ):
             try:
                 yield process
@@ -111,7 +112,7 @@ async def test_a_worker_that_hangs_ends_says_where_and_its_messages_are_applied_
         assert await ended(process) == 1
     said = intake.said("first")
     assert place in said
-    assert WORKER.name in said
+    assert "_worker.py" in said
     assert (await intake.committed() or 0) <= 4
     with intake.worker("second") as process:
         await intake.until_applied("second", 4)
@@ -180,9 +181,9 @@ async def test_the_peek_finds_nothing_where_only_the_marker_of_a_transaction_sta
     if not servers.kafka_idempotence:
         pytest.skip("the broker has no transactions")
     partition = TopicPartition(intake.topic, 0)
-    async with AIOKafkaProducer(bootstrap_servers=intake.broker, transactional_id=intake.topic) as producer:
-        async with producer.transaction():
-            await producer.send_and_wait(intake.topic, b"x", partition=0)
+    producer = AIOKafkaProducer(bootstrap_servers=intake.broker, transactional_id=intake.topic)
+    async with producer, producer.transaction():
+        await producer.send_and_wait(intake.topic, b"x", partition=0)
     async with AIOKafkaConsumer(bootstrap_servers=intake.broker) as consumer:
         assert await consumer.end_offsets([partition]) == {partition: 2}
     assert await Peeker(intake.broker)({TP(*partition): 1}) == set()
