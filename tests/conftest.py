@@ -46,7 +46,7 @@ def kafka_libraries(broker: Server) -> Path | None:
 @pytest.fixture(scope="session")
 def servers(postgres: Server, broker: Server) -> Servers:
     """Give the addresses of both."""
-    return Servers(postgres.address, broker.address, broker.kafka_demands)
+    return Servers(postgres.address, broker.address, broker.kafka_demands, broker.embedded)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -35,6 +35,7 @@ class Servers:
     database_url: str
     kafka_bootstrap_servers: str
     kafka_demands: Mapping[str, str]
+    is_embedded_broker: bool
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ A lane is one agent on one topic. It hands over a message as soon as there is on
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from time import monotonic
 from typing import Any, Protocol
 
 import faust
@@ -83,19 +82,15 @@ def make_app(
 
 
 class Lane:
-    """One agent on one topic, and how far it came.
-
-    `acknowledged` counts messages since the start; `progressed_at` is the `monotonic()` time of the last of them, or of
-    the start.
-    """
+    """One agent on one topic, and how far it came: `acknowledged` counts messages since the start."""
 
     def __init__(self, app: faust.App, apply: Apply, fatal: "asyncio.Future[None]", max_batch_size: int) -> None:
         self.acknowledged = 0
-        self.progressed_at = monotonic()
         self._app = app
         self._apply = apply
         self._fatal = fatal
         self._max_batch_size = max_batch_size
+        self._batches: tuple[list[Any], ...] = ()
         self._finishing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finishing.set_result(None)
 
@@ -106,6 +101,7 @@ class Lane:
         would restart the agent, which would read on past the failed batch.
         """
         batch: list[Any] = []
+        self._batches = (batch,)
         try:
             unacknowledged = stream.noack()
             async for event in unacknowledged.events():
@@ -116,7 +112,8 @@ class Lane:
                 if self._fatal.done():
                     break
                 self._finishing = asyncio.ensure_future(self._finish(batch, rest))
-                batch = []
+                finishing, batch = batch, []
+                self._batches = (finishing, batch)
         except BaseException as error:
             self._release(batch)
             if _is_cancelled(error):
@@ -125,11 +122,19 @@ class Lane:
         self._release(batch)
         await asyncio.Event().wait()
 
+    def oldest(self) -> tuple[TP, int] | None:
+        """Return partition and offset of the message that is in hand for the longest time, if any is."""
+        first = next((batch[0] for batch in self._batches if batch), None)
+        return (TP(first.topic, first.partition), first.offset) if first else None
+
     async def _finish(self, batch: list[Any], rest: Rest | None) -> None:
         try:
             if rest:
                 await rest()
-            self._acknowledge(batch)
+            if self._fatal.done():
+                self._release(batch)
+            else:
+                self._acknowledge(batch)
         except Exception as error:
             self._release(batch)
             self._fail(error)
@@ -156,7 +161,6 @@ class Lane:
         for message in batch:
             message.ack(self._app.consumer)
         self.acknowledged += len(batch)
-        self.progressed_at = monotonic()
         batch.clear()  # what is still referred to counts as being in work
 
     def _release(self, batch: list[Any]) -> None:
@@ -197,3 +201,15 @@ def lag(app: faust.App) -> dict[TP, int]:
     """
     lags: dict[TP, int] = app.consumer.lag()
     return lags
+
+
+def unacknowledged(app: faust.App) -> dict[TP, int]:
+    """Return the first offset of each partition that was delivered, is not acknowledged, and may be worked on now."""
+    delivered: dict[TP, int] = app.consumer.unacknowledged() if app.flow_control.is_active() else {}
+    return delivered
+
+
+def free_positions(app: faust.App) -> dict[TP, int]:
+    """Return the offset read next of each assigned partition, but for those whose agent has enough to do."""
+    positions: dict[TP, int] = app.consumer.free_positions()
+    return positions

@@ -85,9 +85,13 @@ class Poisoned:
 
 
 class Patience:
-    """Repeats what fails for want of a server, until it is back or the process stops."""
+    """Repeats what fails for want of a server, until it is back or the process stops.
+
+    `attempts` counts what was tried: while it grows, nothing hangs.
+    """
 
     def __init__(self, stopping: asyncio.Event, on_wait: Callable[[str, bool], None]) -> None:
+        self.attempts = 0
         self._stopping = stopping
         self._on_wait = on_wait
 
@@ -100,6 +104,7 @@ class Patience:
         """
         pause_s = FIRST_PAUSE_S
         while True:
+            self.attempts += 1
             try:
                 result = await act()
             except Exception as error:

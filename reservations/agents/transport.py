@@ -198,6 +198,26 @@ class BatchConsumer(driver.Consumer):
                 lags[tp] = max(0, end - first)
         return lags
 
+    def unacknowledged(self) -> dict[TP, int]:
+        """Return the first offset of each partition that was delivered and is not acknowledged."""
+        firsts = {}
+        for tp, delivered in self._delivered.items():
+            acked = self._acked_index[tp]
+            first = next((offset for offset in delivered if offset not in acked), None)
+            if first is not None:
+                firsts[tp] = first
+        return firsts
+
+    def free_positions(self) -> dict[TP, int]:
+        """Return the offset polled next of each partition that no full buffer keeps from being polled.
+
+        It is 0 where it is not known: then nothing was polled since the assignment.
+        """
+        flows = self.app.flow_control.is_active()
+        return {
+            tp: position or 0 for tp, position, _ in self._thread.positions() if not flows or self._has_room(tp.topic)
+        }
+
 
 class BatchTransport(driver.Transport):
     """Faust's aiokafka transport with `BatchConsumer`; set it as `app.transport`."""

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,14 @@ from reservations.app.settings import load_settings
 from reservations.app.terminal import fail, settings_with
 
 GC_THRESHOLDS = (20_000, 20, 50)
+
+
+class Kept(StrEnum):
+    """What `keep` runs."""
+
+    WORKER = "worker"
+    GATEWAY = "gateway"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -103,6 +112,14 @@ def gateway() -> None:
     from reservations.app.gateway import run
 
     _run_for_long(run(settings_with("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
+
+
+@app.command()
+def keep(process: Annotated[Kept, typer.Argument(help="What to run.")]) -> None:
+    """Run a worker or gateway, and start it again whenever it ends by itself, until SIGTERM."""
+    from reservations.app.stack.keep import keep as keep_running
+
+    asyncio.run(keep_running(process, settings_with("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
 
 
 @slots.command()

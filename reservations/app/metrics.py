@@ -50,6 +50,11 @@ class WorkerMetrics:
         self.partitions_ahead = Gauge(
             "reservations_partitions_ahead", "Monthly partitions that exist after the current month.", registry=registry
         )
+        self.seconds_without_progress = Gauge(
+            "reservations_seconds_without_progress",
+            "For how long nothing got on where messages wait; at WATCHDOG_S the worker ends.",
+            registry=registry,
+        )
 
     def observe_neighbour(self, neighbour: str, outcome: str, took_s: float) -> None:
         """Count a call to a neighbour."""

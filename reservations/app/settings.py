@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reservations.agents.clock import Deadlines
@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     """How long a REST write waits for its result before it answers 202."""
     stop_deadline_s: PositiveFloat = 8
     """Longest time a process takes to stop."""
+    watchdog_s: Annotated[float, Field(ge=2)] = 30
+    """A worker with messages and no progress for so long ends; more than twice `STATEMENT_TIMEOUT_S`."""
 
     guest_profiles_url: str = ""
     """Address of svc-guest-profiles. When unset, its rules of eligibility do not hold."""
@@ -136,6 +138,14 @@ class Settings(BaseSettings):
     def _is_postgres(cls, value: str) -> str:
         if value and not value.startswith(("postgres://", "postgresql://")):
             raise ValueError("must start with postgresql://, as in postgresql://user:password@host:5432/name")
+        return value
+
+    @field_validator("watchdog_s")
+    @classmethod
+    def _outlasts_an_attempt(cls, value: float, info: ValidationInfo) -> float:
+        longest_s = 2 * info.data.get("statement_timeout_s", 0)
+        if value <= longest_s:
+            raise ValueError(f"must be more than twice STATEMENT_TIMEOUT_S, so more than {longest_s:g}")
         return value
 
     @field_validator("kafka_bootstrap_servers")

@@ -9,17 +9,19 @@ import stamina
 import structlog
 from aiohttp import web
 
-from reservations.agents import intake, process
+from reservations.agents import intake, process, watching
 from reservations.agents.clock import Clock
-from reservations.agents.commands import CommandAgent, Decode
+from reservations.agents.commands import CommandAgent
 from reservations.agents.decoding import decode_command, decode_payment
 from reservations.agents.engine import Engine
+from reservations.agents.guard import LoopGuard
 from reservations.agents.months import BookableMonths
 from reservations.agents.neighbours import NeighbourLimits, Neighbours
 from reservations.agents.publisher import Publisher
 from reservations.agents.scouting import Scout
 from reservations.agents.survival import Patience, Survivor, postgres_is_away
 from reservations.agents.telling import Teller
+from reservations.agents.watchdog import Watchdog
 from reservations.app import dependencies, kafka, logs
 from reservations.app.metrics import LagCollector, PoolCollector, WorkerMetrics
 from reservations.app.observation import MeasuredEngine, Watcher
@@ -28,10 +30,11 @@ from reservations.app.settings import Settings
 from reservations.app.stack.home import is_free
 from reservations.http.health import Check, Health, Readiness
 from reservations.models.eligibility import Surroundings
-from reservations.models.topics import COMMAND_LANES, PAYMENT_PROCESSED
+from reservations.models.topics import COMMAND_LANES, PAYMENT_PROCESSED, Topic
 from reservations.tables import database
 
 MONTHS_INTERVAL_S = 3600.0
+CLOSING_LIMIT_S = 6.0  # for what is closed after the app has stopped
 
 
 async def run(settings: Settings) -> int:
@@ -72,13 +75,15 @@ class Worker:
             session_timeout_s=settings.kafka_session_timeout_s,
             rebalance_timeout_s=settings.kafka_rebalance_timeout_s,
         )
-        for topic in (*COMMAND_LANES, PAYMENT_PROCESSED):
-            decode = decode_payment if topic is PAYMENT_PROCESSED else decode_command
-            name, agent = settings.kafka_topic_prefix + topic.name, self._agent(decode, topic.lane)
-            intake.consume(self._app, name, agent.handle, self._fatal, settings.max_batch_size)
+        self._guard = LoopGuard(settings.watchdog_s)
+        self._watchdog = Watchdog(settings.watchdog_s)
+        self._watching: asyncio.Task[None] | None = None
+        self._metrics.seconds_without_progress.set_function(lambda: self._watchdog.seconds)
+        self._lanes = dict(map(self._lane, (*COMMAND_LANES, PAYMENT_PROCESSED)))
 
     async def run(self, stack: AsyncExitStack) -> int:
         """Start everything in turn, work until the end, and return the exit status."""
+        self._guard.start()
         stack.push_async_callback(self._session.close)
         await dependencies.open_pool(self._pool, self._patience)
         stack.push_async_callback(dependencies.close_pool, self._pool)
@@ -88,26 +93,45 @@ class Worker:
         await stack.enter_async_context(self._serving())
         stack.callback(self._every(MONTHS_INTERVAL_S, "months", self._keep_months).cancel)
         stack.callback(self._every(self._settings.clock_interval_s, "clock", self._tick).cancel)
+        self._watching = self._watch()
         return await process.run(
             self._app,
             self._fatal,
             stopping=self._stopping,
             stop_deadline_s=self._settings.stop_deadline_s,
             on_started=self._started,
+            on_stopping=self._end_in_time,
         )
 
-    def _agent(self, decode: Decode, lane: str) -> CommandAgent:
+    def _lane(self, topic: Topic) -> tuple[str, watching.Watched]:
+        # Each has its own: the attempts of one lane must not hide that another hangs.
+        patience = Patience(self._stopping, self._note)
+        agent = self._agent(topic, patience)
+        name = self._settings.kafka_topic_prefix + topic.name
+        lane = intake.consume(self._app, name, agent.handle, self._fatal, self._settings.max_batch_size)
+        return name, (lane, lambda: patience.attempts)
+
+    def _watch(self) -> "asyncio.Task[None]":
+        peek = watching.Peeker(self._settings.kafka_bootstrap_servers)
+        return watching.start(self._app, self._lanes, self._fatal, self._watchdog, peek)
+
+    async def _end_in_time(self) -> None:
+        if self._watching:
+            self._watching.cancel()  # messages that come now are for others
+        self._guard.end_within(self._settings.stop_deadline_s + CLOSING_LIMIT_S)
+
+    def _agent(self, topic: Topic, patience: Patience) -> CommandAgent:
         look_around = self._scout.look_around if self._settings.has_neighbours else _look_nowhere
-        engine = Engine(self._pool, self._months, look_around, self._settings.rules(), lane=lane)
-        survivor = Survivor(MeasuredEngine(engine, self._metrics), self._patience)
+        engine = Engine(self._pool, self._months, look_around, self._settings.rules(), lane=topic.lane)
+        survivor = Survivor(MeasuredEngine(engine, self._metrics), patience)
         teller = Teller(self._publisher.full_name(PAYMENT_PROCESSED))
         watcher = Watcher(self._metrics)
         return CommandAgent(
-            decode=decode,
+            decode=decode_payment if topic is PAYMENT_PROCESSED else decode_command,
             survivor=survivor,
             publisher=self._publisher,
             tell=teller.tell,
-            patience=self._patience,
+            patience=patience,
             on_verdict=watcher.see,
         )
 

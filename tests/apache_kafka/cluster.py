@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -66,11 +67,18 @@ class Cluster:
         return len(known["brokers"]) == len(self.nodes)
 
 
-def prepare(home: Home, libraries: Path, count: int = 1, advertised: Sequence[str] = ()) -> Cluster:
+def prepare(
+    home: Home,
+    libraries: Path,
+    count: int = 1,
+    *,
+    advertised: Sequence[str] = (),
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Cluster:
     """Describe brokers that keep their logs in `home`, and format their storage where that was not done yet.
 
     `advertised` names, for each broker, the address at which those who come to its `proxied_address` are told to find
-    it: that of a proxy.
+    it: that of a proxy. `settings` are the brokers' own, added to those of here.
     """
     cluster_id = home.secret("kafka-cluster") or _new_cluster_id(home)
     controllers = [f"{LOOPBACK}:{home.port(f'kafka-controller-{n}')}" for n in range(count)]
@@ -78,8 +86,9 @@ def prepare(home: Home, libraries: Path, count: int = 1, advertised: Sequence[st
     for n in range(count):
         address, proxied = (f"{LOOPBACK}:{home.port(name)}" for name in (f"kafka-{n}", f"kafka-proxied-{n}"))
         places = _places(n, address, proxied, dict(enumerate(advertised)).get(n, proxied), controllers)
-        settings = {**places, **_replication(count), **STRICT, **ANY_TIME, "log.dirs": home.path / f"kafka-{n}"}
-        program = _program(home, f"kafka-{n}", libraries, settings)
+        folder = {"log.dirs": home.path / f"kafka-{n}"}
+        all_settings = {**places, **_replication(count), **STRICT, **ANY_TIME, **folder, **settings}
+        program = _program(home, f"kafka-{n}", libraries, all_settings)
         _format(program, cluster_id)
         nodes.append(Node(program, address, proxied))
     return Cluster(nodes)

@@ -22,6 +22,8 @@ from tests.proxy import Proxy, a_proxy
 TEMPLATE = "round_template"
 LEDGER = Path(__file__).with_name("ledger.sql")
 DISK_MB = 1024
+#: The times of messages are compared with each other, while the clocks of processes are off.
+BY_ONE_CLOCK = {"log.message.timestamp.type": "LogAppendTime"}
 
 
 @dataclass
@@ -120,7 +122,7 @@ async def a_ground(folder: Path) -> AsyncIterator[Ground]:
             server = await postgres.prepare(Home(disk or folder))
             to_postgres.forward_to(urlsplit(server.dsn).netloc.rpartition("@")[2])
             database = Kept(server.program, server.is_ready)
-            cluster = prepare_kafka(home, libraries, advertised=[to_kafka.address])
+            cluster = prepare_kafka(home, libraries, advertised=[to_kafka.address], settings=BY_ONE_CLOCK)
             node = cluster.nodes[0]
             to_kafka.forward_to(node.proxied_address)
             broker = Kept(node.program, cluster.is_ready)

@@ -142,7 +142,7 @@ async def test_those_that_came_in_one_batch_are_all_listed(own_service: Service)
 
 
 async def test_a_transaction_s_marker_at_the_end_does_not_hold_up_a_list(forgetful: Service, servers: Servers) -> None:
-    if not servers.kafka_idempotence:
+    if servers.is_embedded_broker:
         pytest.skip("the embedded broker has no transactions")
     topic, key = forgetful.topic_prefix + DEAD_LETTERS.name, str(uuid4())
     async with AIOKafkaProducer(bootstrap_servers=servers.kafka_bootstrap_servers, transactional_id=key) as producer:

@@ -23,6 +23,7 @@ WORKER_FAMILIES = {
     "reservations_dead_letters",
     "reservations_consumer_lag",
     "reservations_partitions_ahead",
+    "reservations_seconds_without_progress",
     "reservations_pool_connections",
     "process_cpu_seconds",
     "python_gc_collections",

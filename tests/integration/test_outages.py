@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
@@ -27,7 +28,8 @@ Outage = Literal["cut", "stall"]
 REFUSED_WITHIN_S = 8.0
 RECOVERED_WITHIN_S = 15.0
 PATIENT = 60.0
-ENVIRONMENT = {"COMMAND_TIMEOUT_S": "1", "STATEMENT_TIMEOUT_S": "1"}
+WATCHDOG_S = 8
+ENVIRONMENT = {"COMMAND_TIMEOUT_S": "1", "STATEMENT_TIMEOUT_S": "1", "WATCHDOG_S": str(WATCHDOG_S)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +195,47 @@ async def test_without_both_neither_is_ready_and_all_is_well_again_when_they_are
         assert (await site.service.ask("GET", f"{process.url()}/health/live"))[0] == 200
     await asyncio.gather(site.kafka.restore(), site.postgres.restore())
     await site.recovers()
+
+
+@pytest.mark.parametrize("outage", ["cut", "stall"])
+async def test_postgres_may_be_away_for_longer_than_the_watchdog_waits(site: Site, outage: Outage) -> None:
+    await fail(site.postgres, outage)
+    accepted = await accept(site)
+    await until_tried_for_long(site, "Postgres")
+    await site.postgres.restore()
+    await applied(site.service, accepted)
+    await site.recovers()
+
+
+@pytest.mark.parametrize("outage", ["cut", "stall"])
+async def test_the_broker_may_be_away_for_longer_than_the_watchdog_waits(site: Site, outage: Outage) -> None:
+    await site.postgres.cut()
+    accepted = await accept(site)
+    await site.becomes(site.worker, 503, "intake")
+    await fail(site.kafka, outage)
+    await site.postgres.restore()
+    await until_tried_for_long(site, "Kafka")
+    await site.kafka.restore()
+    await applied(site.service, accepted)
+    await site.recovers()
+
+
+async def accept(site: Site) -> str:
+    """Have a command accepted; return where its status can be read."""
+    prefer = {"Prefer": "respond-async"}
+    status, _, headers = await site.service.ask("POST", "/reservations", json=a_booking(), headers=prefer)
+    assert status == 202
+    return headers["Location"]
+
+
+async def until_tried_for_long(site: Site, server: str) -> None:
+    """Wait until the worker has tried to reach a server for half as long again as its watchdog waits."""
+    before = len(site.worker.lines())
+
+    async def look() -> bool:
+        assert site.worker.popen.poll() is None, site.worker.log.read_text()[-3000:]
+        tries = [line for line in site.worker.lines()[before:] if line.get("server") == server]
+        times = [datetime.fromisoformat(line["timestamp"]) for line in (*tries[:1], *tries[-1:])]
+        return bool(times) and (times[-1] - times[0]).total_seconds() > 1.5 * WATCHDOG_S
+
+    await eventually(look, limit_s=PATIENT, every_s=0.1)

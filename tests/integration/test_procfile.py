@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +14,7 @@ from tests.bookings import a_booking
 from tests.conditions import eventually
 from tests.conftest import prefix, quirks
 from tests.servers import Servers
+from tests.stack_run import descendants
 
 ROOT = Path(__file__).parents[2]
 BOOKINGS = 20
@@ -40,6 +42,8 @@ async def test_honcho_prepares_the_servers_and_runs_gateways_and_workers(
     )
     try:
         await book_on(f"http://127.0.0.1:{free_port}", tmp_path / "honcho.log")
+        await survive_kills(honcho.pid, f"http://127.0.0.1:{free_port}", tmp_path / "honcho.log")
+        assert honcho.returncode is None
     finally:
         honcho.send_signal(signal.SIGTERM)
         await asyncio.wait_for(honcho.wait(), 15)
@@ -57,6 +61,28 @@ async def book_on(url: str, log: Path) -> None:
     assert booked == [201] * BOOKINGS
     gateways = {line.split("|")[0].split()[-1] for line in lines(log, '"POST"')}
     assert gateways == {"web.1", "web.2"}
+
+
+async def survive_kills(honcho: int, url: str, log: Path) -> None:
+    """Kill a worker and a gateway, and book until new ones are there."""
+    for name, event in (("worker", '"working"'), ("gateway", '"listening"')):
+        before = len(lines(log, event))
+        os.kill(processes(honcho, name)[0], signal.SIGKILL)
+
+        async def is_back(event: str = event, before: int = before) -> bool:
+            booked = await status("POST", f"{url}/reservations", a_booking(guest_id=str(uuid4())))
+            return booked == 201 and len(lines(log, event)) > before
+
+        await eventually(is_back, limit_s=60)
+        assert len(processes(honcho, name)) == 2
+
+
+def processes(honcho: int, name: str) -> list[int]:
+    """Return the workers or gateways among the processes below honcho."""
+    command = f"-m reservations.app.cli {name}"
+    pids = ",".join(map(str, descendants(honcho)))
+    shown = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "-p", pids], capture_output=True, text=True, check=True)
+    return [int(line.split()[0]) for line in shown.stdout.splitlines() if line.endswith(command)]
 
 
 def lines(log: Path, text: str) -> list[str]:

@@ -11,6 +11,7 @@ WRONG = {
     "TRIP_CATALOG_URL": ("catalog.example", "must start with https://"),
     "DEPOSIT_RATIO": ("1.5", "less than or equal to 1"),
     "MAX_BATCH_SIZE": ("0", "greater than 0"),
+    "WATCHDOG_S": ("20", "more than twice STATEMENT_TIMEOUT_S"),
     "LOG_LEVEL": ("loud", "pattern"),
 }
 

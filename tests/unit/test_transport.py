@@ -1,13 +1,15 @@
 """What the consumer commits, polls and refuses, without a broker."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from reservations.agents.intake import make_app
+from reservations.agents.intake import Delivery, Lane, make_app
 from reservations.agents.transport import MAX_BUFFERED, BatchConsumer, LogWentBackError
+from reservations.agents.watchdog import StuckError
 
 PARTITION = TP("topic", 0)
 
@@ -65,6 +67,41 @@ async def test_it_commits_nothing_for_a_message_no_agent_got(consumer: BatchCons
     message.tracked = False
     acknowledge(consumer, message)
     assert consumer._new_offset(PARTITION) is None
+
+
+async def test_it_tells_the_first_message_that_is_not_acknowledged(consumer: BatchConsumer) -> None:
+    messages = deliver(consumer, 3, 4, 6)
+    assert consumer.unacknowledged() == {PARTITION: 3}
+    acknowledge(consumer, messages[0], messages[1])
+    assert consumer.unacknowledged() == {PARTITION: 6}
+    acknowledge(consumer, messages[2])
+    assert consumer.unacknowledged() == {}
+
+
+async def test_nothing_is_acknowledged_after_a_fatal_error(consumer: BatchConsumer) -> None:
+    fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    lane = Lane(consumer.app, noted, fatal, max_batch_size=10)
+    fatal.set_exception(StuckError())
+    batch = deliver(consumer, 0)
+    await lane._finish(batch, None)
+    assert (batch, lane.acknowledged, consumer.unacknowledged()) == ([], 0, {PARTITION: 0})
+    assert isinstance(fatal.exception(), StuckError)
+
+
+async def noted(_: Sequence[Delivery]) -> None:
+    """Apply messages by doing nothing."""
+
+
+@pytest.mark.parametrize("flows", [True, False])
+async def test_a_partition_with_a_full_buffer_is_expected_to_stand_still_while_messages_flow(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch, flows: bool
+) -> None:
+    if flows:
+        consumer.app.flow_control.resume()
+    full, free = TP("full", 0), TP("free", 0)
+    monkeypatch.setattr(consumer._thread, "positions", lambda: iter([(full, 5, 9), (free, None, None)]))
+    monkeypatch.setattr(consumer, "_has_room", lambda topic: topic == "free")
+    assert consumer.free_positions() == ({free: 0} if flows else {full: 5, free: 0})
 
 
 @pytest.mark.parametrize("offset", [10, 0])

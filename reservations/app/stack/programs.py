@@ -62,14 +62,16 @@ class Program:
 
     `stop_signals` are sent one after the other: the first gets `stop_limit_s` to work, the others a moment each.
     `orphan_signal` is sent by the kernel when the process that started the program is gone (Linux).
-    `output` is the file its output is added to; with `echo` it goes to our standard output as well.
+    `output` is the file its output is added to; with `echo` it goes to our standard output as well. With `inherits` it
+    goes to where ours goes, as it comes, and to no file.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(repr=False)
-    output: Path
+    output: Path = Path(os.devnull)
     echo: bool = False
+    inherits: bool = False
     user: User | None = None
     cwd: Path | None = None
     stop_signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGKILL)
@@ -90,8 +92,8 @@ async def spawn(program: Program, output: IO[bytes] | int, stdin: int = DEVNULL)
         env=program.env,
         cwd=program.cwd,
         stdin=stdin,
-        stdout=output,
-        stderr=STDOUT,
+        stdout=None if program.inherits else output,
+        stderr=None if program.inherits else STDOUT,
         start_new_session=True,
     )
 
