@@ -1,7 +1,8 @@
 """Play rounds of faults: `python -m tests.faults --rounds N --seed S [--fault NAME …] [--mutant NAME]`.
 
 A round that proves nothing (its fault did not land, too little succeeded) is played again. Ends with 1 if a promise was
-broken, or if a fault never counted. What is kept of a failed round lies in the folder that is printed.
+broken, or if a fault never counted. What is kept of a failed round lies in the folder that is printed; what every round
+came to is added to results.jsonl there, of which `python -m tests.faults.report FILE …` makes a table.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from tests.apache_kafka.libraries import KafkaUnavailableError
 from tests.faults.faults import FAILPOINT_FAULTS, FAULTS, Fault
 from tests.faults.ground import Ground, a_ground
 from tests.faults.mutants import MUTANTS
-from tests.faults.report import line, table
+from tests.faults.report import RESULTS, keep, line, table
 from tests.faults.rounds import IMPOSSIBLE, Plan, Report, play
 
 MOST_TRIES = 3
@@ -49,6 +50,7 @@ async def counted(ground: Ground, asked: argparse.Namespace, fault: Fault, numbe
         plan = Plan(fault, seed, asked.folder / f"{number:04}-{fault.name}", asked.mutant)
         reports.append(await play(ground, plan, number))
         print(line(reports[-1]), flush=True)
+        keep(reports[-1], asked.folder / RESULTS)
     return reports
 
 

@@ -1,12 +1,18 @@
-"""What rounds came to, told."""
+"""What rounds came to, told: `python -m tests.faults.report FILE …` makes a table of what was kept."""
 
+import json
+import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from statistics import median, quantiles
 
+from tests.faults.checker import Violation
 from tests.faults.rounds import Report
 
 MAX_SHOWN = 1500
+RESULTS = "results.jsonl"
 
 
 def line(report: Report) -> str:
@@ -52,3 +58,19 @@ def p95(values: Sequence[float]) -> float | None:
 
 def _shown(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:.1f}"
+
+
+def keep(report: Report, file: Path) -> None:
+    """Add what a round came to to a file."""
+    with file.open("a") as lines:
+        lines.write(json.dumps(asdict(report), default=str) + "\n")
+
+
+def kept(files: Iterable[Path]) -> list[Report]:
+    """Return what rounds came to, as it was kept."""
+    read = [json.loads(each) for file in files for each in file.read_text().splitlines()]
+    return [Report(**{**each, "violations": [Violation(**broken) for broken in each["violations"]]}) for each in read]
+
+
+if __name__ == "__main__":
+    print(table(kept(map(Path, sys.argv[1:]))))
