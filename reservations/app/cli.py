@@ -147,9 +147,10 @@ def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     # What the imports made stays, and what a batch makes goes at once: collections would find nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    # Never closed: that would wait for tasks that swallow their cancellation, as Faust's do.
+    runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            code = runner.run(process)
+        code = runner.run(process)
     except NotPreparedError as error:
         _fail(str(error))
     sys.stdout.flush()
