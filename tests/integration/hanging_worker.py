@@ -1,12 +1,11 @@
 """A worker for tests whose every attempt to apply a batch hangs."""
 
 import asyncio
-import os
+import sys
 from collections.abc import Sequence
 
 from reservations.agents.engine import Engine
-from reservations.app import worker
-from reservations.app.settings import load_settings
+from reservations.app import cli, worker
 from reservations.models.commands import AnyCommand
 from reservations.models.worksheet import Outcome
 
@@ -22,4 +21,5 @@ class HangingEngine(Engine):
 
 if __name__ == "__main__":
     worker.Engine = HangingEngine  # type: ignore[attr-defined]
-    os._exit(asyncio.run(worker.run(load_settings())))
+    sys.argv = ["reservations", "worker"]
+    cli.main()

@@ -191,7 +191,12 @@ async def test_the_peek_finds_nothing_where_only_the_marker_of_a_transaction_sta
 
 
 async def test_a_worker_that_hangs_says_so_to_operators_before_it_ends(own_service: Service) -> None:
-    own_service.environment = {**own_service.environment, "WATCHDOG_S": "3", "STATEMENT_TIMEOUT_S": "1"}
+    own_service.environment = {
+        **own_service.environment,
+        "WATCHDOG_S": "3",
+        "STATEMENT_TIMEOUT_S": "1",
+        "STOP_DEADLINE_S": "3",
+    }
     worker, _ = launch_hanging(own_service), await own_service.start("gateway")
     await own_service.ready(worker)
     prefer = {"Prefer": "respond-async"}
@@ -210,6 +215,7 @@ async def test_a_worker_that_hangs_says_so_to_operators_before_it_ends(own_servi
     (stuck,) = (line for line in worker.lines() if line["event"] == "stuck")
     assert (stuck["level"], stuck["what"], stuck["offset"], stuck["seconds"]) == ("critical", "in work", 0, 3.0)
     assert "in apply\n    await asyncio.Event().wait()" in worker.log.read_text()
+    assert "did not end in time" not in worker.log.read_text()
     await own_service.start("worker")
 
     async def applied() -> bool:
