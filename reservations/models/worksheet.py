@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -30,6 +31,7 @@ class Seen:
     fingerprint: UUID
     outcome: str | None
     publications: str
+    released: str = "[]"
 
     def is_revived_by(self, command: AnyCommand) -> bool:
         """Tell whether the message was set aside, and a person has redriven it since: only then it is tried anew."""
@@ -42,7 +44,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A handled message for the inbox: a hash of what it asked for, its outcome and events, or itself if it waits."""
+    """A handled message for the inbox: a hash of what it asked for, and its outcome and events, or itself if it waits.
+
+    `released` holds the payments that had waited for it, each with its result.
+    """
 
     message_id: UUID
     kind: str
@@ -51,6 +56,7 @@ class Entry:
     outcome: str | None
     publications: str = "[]"
     parked: str | None = None
+    released: str = "[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +158,17 @@ class Worksheet:
             return
         command = outcome.command
         publications = orjson.dumps([orjson.Fragment(each.value) for each in outcome.announcements]).decode()
-        parked = None if outcome.result else wire(command).decode()
         self._entries[command.command_id] = Entry(
-            command.command_id, command.type, outcome.reservation_id, asked, outcome.result, publications, parked
+            command.command_id,
+            command.type,
+            outcome.reservation_id,
+            asked,
+            outcome.result,
+            publications,
+            parked=None if outcome.result else wire(command).decode(),
+            released=_kept_of(outcome.released),
         )
-        self._seen[command.command_id] = Seen(asked, outcome.result, publications)
+        self._seen[command.command_id] = Seen(asked, outcome.result, publications, _kept_of(outcome.released))
 
     def _repeat(self, command: AnyCommand, seen: Seen) -> Outcome:
         if seen.outcome is None:
@@ -171,7 +183,13 @@ class Worksheet:
             orjson.dumps({**result, "replayed": True}).decode(),
             (*self._told_before(told), *told),
             replayed=True,
+            released=tuple(map(self._release_again, orjson.loads(seen.released))),
         )
+
+    def _release_again(self, kept: Mapping[str, Any]) -> Outcome:
+        """Repeat what came of a payment that had waited; its events are told with those of what it waited for."""
+        payment = RecordPayment.model_validate_json(orjson.dumps(kept["payment"]))
+        return self._repeat(payment, Seen(fingerprint(payment), orjson.dumps(kept["result"]).decode(), "[]"))
 
     def _told_before(self, told: Sequence[Announcement]) -> Iterable[Announcement]:
         """Return the earlier events of the reservation that these are about."""
@@ -204,6 +222,16 @@ class Worksheet:
     def kept_entries(self) -> list[Entry]:
         """Return the inbox entries of messages that had been kept there, waiting or set aside."""
         return [entry for key, entry in self._entries.items() if key in self._kept]
+
+
+def _kept_of(released: Sequence[Outcome]) -> str:
+    """Return payments that had waited, each with its result, as JSON."""
+    return orjson.dumps(
+        [
+            {"payment": orjson.Fragment(wire(each.command)), "result": orjson.Fragment(each.result or "null")}
+            for each in released
+        ]
+    ).decode()
 
 
 def _order_of_money(payment: RecordPayment) -> tuple[datetime, bool, UUID]:

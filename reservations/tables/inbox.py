@@ -20,7 +20,10 @@ SQL = load("inbox.sql")
 async def of_messages(connection: "AnyConnection", message_ids: Collection[UUID]) -> dict[UUID, Seen]:
     """Return what is known of those messages that were handled before."""
     rows = await connection.fetch(SQL["of_messages"], message_ids)
-    return {row["message_id"]: Seen(row["fingerprint"], row["outcome"], row["publications"]) for row in rows}
+    return {
+        row["message_id"]: Seen(row["fingerprint"], row["outcome"], row["publications"], row["released"])
+        for row in rows
+    }
 
 
 async def waiting_for(
@@ -88,6 +91,7 @@ def _columns(entries: Sequence[Entry]) -> tuple[list[object], ...]:
         [e.outcome for e in entries],
         [e.publications for e in entries],
         [e.parked for e in entries],
+        [e.released for e in entries],
     )
 
 

@@ -1,5 +1,5 @@
 -- name: of_messages
-SELECT message_id, fingerprint, outcome, publications
+SELECT message_id, fingerprint, outcome, publications, released
 FROM reservations.inbox
 WHERE message_id = ANY ($1::uuid[]);
 
@@ -24,8 +24,9 @@ LIMIT $2
 FOR UPDATE SKIP LOCKED;
 
 -- name: insert
-INSERT INTO reservations.inbox (message_id, kind, reservation_id, fingerprint, outcome, publications, parked)
-SELECT * FROM unnest($1::uuid[], $2::varchar[], $3::uuid[], $4::uuid[], $5::json[], $6::json[], $7::json[])
+INSERT INTO reservations.inbox
+       (message_id, kind, reservation_id, fingerprint, outcome, publications, parked, released)
+SELECT * FROM unnest($1::uuid[], $2::varchar[], $3::uuid[], $4::uuid[], $5::json[], $6::json[], $7::json[], $8::json[])
 ORDER BY 1;
 
 -- name: answer

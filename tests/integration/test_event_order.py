@@ -101,6 +101,22 @@ async def test_a_payment_that_had_waited_tells_first_of_the_reservation_when_it_
     assert await lanes.pay(payment) == made
 
 
+async def test_a_repeated_creation_tells_again_what_came_of_the_payments_that_had_waited(lanes: Lanes) -> None:
+    creation = a_held_creation()
+    payments = [
+        a_payment(creation["reservation_id"], 400.0),
+        a_payment(creation["reservation_id"], 1.0, currency="EUR"),
+    ]
+    await lanes.pay(*payments)
+    engine, commands = lanes.engine(COMMANDS.lane), [COMMAND_TYPES.validate_json(encoded(creation))]
+    (first,), (again,) = await engine.apply(commands), await engine.apply(commands)
+    results = [[{**orjson.loads(each.result or ""), "replayed": True} for each in o.released] for o in (first, again)]
+    assert {each["command_id"] for each in results[0]} == {each["event_id"] for each in payments}
+    assert sorted(each["outcome"] for each in results[0]) == ["applied", "rejected"]
+    assert results[0] == results[1]
+    assert [each.command for each in first.released] == [each.command for each in again.released]
+
+
 async def test_a_command_repeated_in_another_lane_tells_first_what_came_before_it(lanes: Lanes) -> None:
     creation = a_held_creation()
     await lanes.command(COMMANDS.lane, creation)
