@@ -233,6 +233,11 @@ def other_lanes_not_told_first() -> None:
     Worksheet.__init__ = alone
 
 
+def waiting_payments_not_told_again() -> None:
+    """Forget what came of waiting payments when the creation they waited for is repeated."""
+    worksheet._kept_of = lambda _: "[]"
+
+
 def acknowledge_before_publish() -> None:
     """Acknowledge what is committed before the broker has its events."""
 
@@ -267,6 +272,7 @@ MUTANTS: Mapping[str, Mutant] = {
         Mutant("unsorted-locks", unsorted_locks),
         Mutant("replay-answers-differently", replay_answers_differently),
         Mutant("seats-leak", seats_leak),
+        Mutant("waiting-payments-not-told-again", waiting_payments_not_told_again, ("die-after-commit", "kill-worker")),
         Mutant("other-lanes-not-told-first", other_lanes_not_told_first, ("die-after-commit", "die-between-events")),
     )
 }
