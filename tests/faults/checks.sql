@@ -47,8 +47,9 @@ HAVING count(DISTINCT body) > 1;
 -- name: a result is not what the inbox says
 SELECT r.command_id, r.body ->> 'outcome' AS told, o.outcome AS kept
 FROM faults.result AS r
-JOIN faults.outcome AS o USING (command_id)
-WHERE r.body <> o.body;
+JOIN faults.sent AS s USING (command_id)
+LEFT JOIN faults.outcome AS o USING (command_id)
+WHERE r.body IS DISTINCT FROM o.body;
 
 -- name: a handled command has no result
 SELECT o.command_id, o.kind FROM faults.outcome AS o
@@ -87,19 +88,36 @@ WHERE coalesce(t.taken, 0) <> coalesce(held.seats, 0);
 
 -- name: a trip was said to be fully booked that never was while the command was under way
 WITH refused AS (
-  SELECT o.command_id, s.seats, s.first_at, min(r.at) AS told_at
+  SELECT
+    o.command_id, s.seats, s.first_at, min(r.at) AS told_at, o.batch,
+    (d.body -> 'payload' ->> 'trip_id')::uuid AS trip_id, (d.body -> 'payload' ->> 'trip_date')::date AS trip_date
   FROM faults.outcome AS o
   JOIN faults.sent AS s USING (command_id)
+  JOIN faults.delivery AS d USING (command_id)
   JOIN faults.result AS r USING (command_id)
   WHERE o.code = 'TRIP_FULLY_BOOKED' AND s.kind = 'reservation.create'
-  GROUP BY o.command_id, s.seats, s.first_at
+  GROUP BY o.command_id, s.seats, s.first_at, o.batch, d.body
+),
+-- The most that each reservation held while a batch was at work. It may have held that for a moment only.
+held AS (
+  SELECT
+    batch, reservation_id, (body -> 'reservation' ->> 'trip_id')::uuid AS trip_id,
+    (body -> 'reservation' ->> 'trip_date')::date AS trip_date,
+    max(faults.held(lower(body -> 'reservation' ->> 'status'), (body -> 'reservation' ->> 'party_size')::integer)) AS seats
+  FROM faults.outcome
+  WHERE outcome = 'applied'
+  GROUP BY batch, reservation_id, trip_id, trip_date
 )
-SELECT f.command_id, f.seats
+SELECT f.command_id, f.trip_id, f.trip_date, f.seats
 FROM refused AS f
 WHERE NOT EXISTS (
   SELECT FROM faults.seat_state AS t
   JOIN reservations.trip_slots AS slot USING (trip_id, trip_date)
-  WHERE slot.capacity - greatest(t.taken, t.most_taken) < f.seats
+  WHERE t.trip_id = f.trip_id AND t.trip_date = f.trip_date
+    AND f.seats > slot.capacity - t.taken - (
+      SELECT coalesce(sum(h.seats), 0) FROM held AS h
+      WHERE h.batch = f.batch AND h.trip_id = f.trip_id AND h.trip_date = f.trip_date
+    )
     AND t.at <= f.told_at AND coalesce(t.until, 'infinity') >= f.first_at
 );
 
@@ -109,6 +127,13 @@ FROM reservations.reservations
 WHERE faults.held(status, party_size) > 0
 GROUP BY guest_id, trip_date
 HAVING count(*) > 1;
+
+-- name: the days of guests are not those of their active reservations
+SELECT guest_id, trip_date, d.reservation_id, r.reservation_id AS active
+FROM reservations.guest_days AS d
+FULL JOIN (SELECT * FROM reservations.reservations WHERE faults.held(status, party_size) > 0) AS r
+  USING (guest_id, trip_date)
+WHERE d.reservation_id IS DISTINCT FROM r.reservation_id;
 
 -- name: a change was applied to another revision than it expected
 SELECT o.command_id, s.expected_rev, o.rev
@@ -124,7 +149,7 @@ FULL JOIN (
     reservation_id,
     array_agg(old_status || '>' || new_status ORDER BY rev) AS steps,
     (array_agg(new_status ORDER BY rev))[count(*)] AS last,
-    bool_and(old_status IS NOT DISTINCT FROM before AND (old_status IS NULL) = (rev = 1)) AS leads
+    bool_and(old_status IS NOT DISTINCT FROM before AND (old_status IS NULL) IS NOT DISTINCT FROM (rev = 1)) AS leads
   FROM (
     SELECT *, lag(new_status) OVER (PARTITION BY reservation_id ORDER BY rev) AS before FROM faults.change
   ) AS step
@@ -155,12 +180,17 @@ SELECT e.event_id, e.body
 FROM faults.event AS e
 JOIN faults.change AS c ON c.history_id = e.event_id
 JOIN reservations.reservations AS r ON r.reservation_id = c.reservation_id
-WHERE e.reservation_id <> c.reservation_id OR convert_from(e.key, 'UTF8') <> c.reservation_id::text
+WHERE e.reservation_id IS DISTINCT FROM c.reservation_id
+  OR e.key IS DISTINCT FROM convert_to(c.reservation_id::text, 'UTF8')
   OR CASE e.topic
-    WHEN 'created' THEN (e.body ->> 'event_type', e.body ->> 'status', e.body ->> 'confirmation_code', e.body ->> 'guest_id')
-      <> ('reservation.created', upper(c.new_status), r.confirmation_code, r.guest_id::text)
-    ELSE (e.body ->> 'event_type', e.body ->> 'previous_status', e.body ->> 'new_status', e.body ->> 'changed_by')
-      <> ('reservation.status_changed', upper(c.old_status), upper(c.new_status), c.changed_by)
+    WHEN 'created' THEN
+      (e.body ->> 'event_type', e.body ->> 'status', e.body ->> 'confirmation_code', e.body ->> 'guest_id')
+      IS DISTINCT FROM ('reservation.created', upper(c.new_status), r.confirmation_code, r.guest_id::text)
+    ELSE
+      (e.body ->> 'event_type', e.body ->> 'previous_status', e.body ->> 'new_status', e.body ->> 'changed_by',
+       e.body ->> '_rev')
+      IS DISTINCT FROM
+      ('reservation.status_changed', upper(c.old_status), upper(c.new_status), c.changed_by, c.rev::text)
   END;
 
 -- name: an event was published with two values
@@ -238,7 +268,7 @@ WHERE d.position < s.committed AND d.command_id IS NULL
 SELECT p.lane, p.key, p.value FROM faults.poison AS p
 WHERE p.accepted_at IS NOT NULL AND NOT EXISTS (
   SELECT FROM faults.message AS m
-  WHERE m.topic = 'dead-letters' AND m.value = p.value AND m.key IS NOT DISTINCT FROM p.key 
+  WHERE m.topic = 'dead-letters' AND m.value = p.value AND m.key IS NOT DISTINCT FROM p.key
     AND m.headers @> '[["made-by", "006661756c7473ff"], ["empty", ""]]'
 );
 
@@ -265,19 +295,17 @@ HAVING min(r.at) - d.at > interval '5 seconds';
 
 -- name: a read after an answer did not see it
 SELECT reservation_id, answered_rev, status, seen_rev FROM faults.read
-WHERE status BETWEEN 200 AND 499 AND (status <> 200 OR seen_rev < answered_rev);
+WHERE status BETWEEN 200 AND 499 AND (status <> 200 OR seen_rev IS NULL OR seen_rev < answered_rev);
 
 -- name: the participants of a reservation are not those that were added
-SELECT r.reservation_id, count(p.participant_id) AS there, o.added
-FROM reservations.reservations AS r
-JOIN (
-  SELECT reservation_id, max(jsonb_array_length(body -> 'reservation' -> 'participants')) AS added
-  FROM faults.outcome WHERE outcome = 'applied'
-  GROUP BY reservation_id
-) AS o USING (reservation_id)
-LEFT JOIN reservations.participants AS p USING (reservation_id)
-GROUP BY r.reservation_id, o.added
-HAVING count(p.participant_id) <> o.added;
+SELECT reservation_id, participant_id, added.reservation_id IS NOT NULL AS was_added
+FROM reservations.participants AS p
+FULL JOIN (
+  SELECT DISTINCT reservation_id, (joined ->> 'participant_id')::uuid AS participant_id
+  FROM faults.outcome, jsonb_array_elements(body -> 'reservation' -> 'participants') AS joined
+  WHERE outcome = 'applied'
+) AS added USING (reservation_id, participant_id)
+WHERE p.reservation_id IS NULL OR added.reservation_id IS NULL;
 
 -- name: two transactions waited for each other in a circle
 SELECT datname, deadlocks FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0;

@@ -56,7 +56,7 @@ async def write_samples(connection: Connection, journal: Journal) -> None:
     """Write the offsets that were looked at, and what was in the inbox then."""
     offsets, inbox = [], []
     for number, each in enumerate(journal.all("sample")):
-        offsets += [(number, _instant(each["at"]), *place) for place in each["committed"]]
+        offsets += [(number, _instant(each["looked_at"]), *place) for place in each["committed"]]
         inbox += [(number, UUID(message_id)) for message_id in each["inbox"]]
     await _copy(connection, "sample", ["sample", "at", "topic", "partition", "committed"], offsets)
     await _copy(connection, "sampled_inbox", ["sample", "message_id"], inbox)
@@ -65,8 +65,12 @@ async def write_samples(connection: Connection, journal: Journal) -> None:
 async def write_messages(connection: Connection, deployment: Deployment) -> None:
     """Write every message of every topic, in place of those that were there."""
     await connection.execute("TRUNCATE faults.message")
-    records = await read_topics(deployment)
-    await _copy(connection, "message", MESSAGE_COLUMNS, [_message(deployment, record) for record in records])
+    await write_records(connection, await read_topics(deployment), deployment.prefix)
+
+
+async def write_records(connection: Connection, records: Iterable[ConsumerRecord], prefix: str) -> None:
+    """Write messages of topics whose names have this prefix."""
+    await _copy(connection, "message", MESSAGE_COLUMNS, [_message(prefix, record) for record in records])
 
 
 async def read_topics(deployment: Deployment) -> list[ConsumerRecord]:
@@ -87,15 +91,15 @@ async def read_topics(deployment: Deployment) -> list[ConsumerRecord]:
         await consumer.stop()
 
 
-def short(deployment: Deployment, topic: str) -> str:
+def short(prefix: str, topic: str) -> str:
     """Return the last words of a topic's name, as the ledger has them."""
-    return topic.removeprefix(deployment.prefix).rpartition(".")[2]
+    return topic.removeprefix(prefix).rpartition(".")[2]
 
 
-def _message(deployment: Deployment, record: ConsumerRecord) -> Row:
+def _message(prefix: str, record: ConsumerRecord) -> Row:
     headers = json.dumps([[name, value.hex() if value is not None else None] for name, value in record.headers])
     return (
-        *(short(deployment, record.topic), record.partition, record.offset, _instant(record.timestamp / 1000)),
+        *(short(prefix, record.topic), record.partition, record.offset, _instant(record.timestamp / 1000)),
         *(record.key, record.value, headers, _body(record.value)),
     )
 

@@ -104,7 +104,7 @@ SELECT
   outcome -> 'error' ->> 'code' AS code,
   (outcome ->> 'reservation_id')::uuid AS reservation_id,
   (outcome -> 'reservation' ->> '_rev')::integer AS rev,
-  outcome -> 'error' -> 'details' AS details,
+  outcome ->> 'completed_at' AS batch,   -- what was handled together was completed at the same instant
   outcome::jsonb - 'replayed' AS body
 FROM reservations.inbox
 WHERE outcome IS NOT NULL;
@@ -134,24 +134,21 @@ FROM reservations.status_history;
 
 -- What came in: the id of the command or payment, where it can be read.
 CREATE VIEW faults.delivery AS
-SELECT topic, partition, position, at, key, value, s.command_id
+SELECT topic, partition, position, at, key, value, body, s.command_id
 FROM faults.message AS m
 LEFT JOIN faults.sent AS s ON s.command_id::text = coalesce(m.body ->> 'command_id', m.body ->> 'event_id')
 WHERE topic IN ('commands', 'bulk', 'processed');
 
--- Seats as each transaction left them, and the fewest that were free while it was at work.
+-- Seats as each transaction left them.
 CREATE VIEW faults.seat_state AS
 WITH by_tx AS (
-  SELECT
-    trip_id, trip_date, tx, min(move) AS move, max(at) AS at,
-    sum(seats) AS moved, sum(seats) FILTER (WHERE seats > 0) AS booked
+  SELECT trip_id, trip_date, tx, min(move) AS move, max(at) AS at, sum(seats) AS moved
   FROM faults.seat_move
   GROUP BY trip_id, trip_date, tx
 )
 SELECT
   trip_id, trip_date, at,
   sum(moved) OVER so_far AS taken,
-  sum(moved) OVER so_far - moved + coalesce(booked, 0) AS most_taken,
   lead(at) OVER so_far AS until
 FROM by_tx
 WINDOW so_far AS (PARTITION BY trip_id, trip_date ORDER BY move);

@@ -225,8 +225,8 @@ async def _sampling(this: Round) -> AsyncIterator[None]:
 
 
 async def _sample(this: Round) -> None:
-    committed, at = await this.deployment.committed(), time()
-    places = [(ledger.short(this.deployment, tp.topic), tp.partition, offset) for tp, offset in committed.items()]
+    committed, at, prefix = await this.deployment.committed(), time(), this.deployment.prefix
+    places = [(ledger.short(prefix, tp.topic), tp.partition, offset) for tp, offset in committed.items()]
     async with _connected(this.deployment) as connection:
         ids = [str(row[0]) for row in await connection.fetch("SELECT message_id FROM reservations.inbox")]
     this.journal.note("sample", committed=places, inbox=ids, looked_at=at)
