@@ -124,7 +124,7 @@ class Proxy:
     ) -> None:
         """Forward one way until either side ends; then end the other one's side, too."""
         snip = None
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # uvloop says so of a connection that was reset
             while not snip and (chunk := await reader.read(CHUNK_BYTES)):
                 await self._until_flowing(way, writer)
                 snip = look(chunk)

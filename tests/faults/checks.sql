@@ -202,16 +202,21 @@ WITH told AS (
   FROM faults.event AS e
   JOIN faults.change AS c ON c.history_id = e.event_id
   GROUP BY e.topic, c.reservation_id, c.rev
+), in_order AS (
+  SELECT
+    *,
+    max(position) OVER (PARTITION BY reservation_id, topic ORDER BY rev ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW)
+      AS furthest_before,
+    max(at) OVER (PARTITION BY reservation_id ORDER BY rev ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS latest_before
+  FROM told
 )
-SELECT reservation_id, earlier.rev, later.rev AS later_rev, earlier.at, later.at AS later_at
-FROM told AS earlier
-JOIN told AS later USING (reservation_id)
-WHERE earlier.rev < later.rev
+SELECT reservation_id, topic, rev, position, furthest_before, at, latest_before
+FROM in_order
+WHERE furthest_before > position
   -- Topics have no order between them, but where one lane made the reservation its creation is told first there, too.
-  AND (earlier.topic = later.topic OR EXISTS (
-    SELECT FROM faults.sent AS s WHERE s.reservation_id = earlier.reservation_id AND s.kind = 'reservation.create'
-  ))
-  AND CASE WHEN earlier.topic = later.topic THEN earlier.position > later.position ELSE earlier.at > later.at END;
+  OR latest_before > at AND EXISTS (
+    SELECT FROM faults.sent AS s WHERE s.reservation_id = in_order.reservation_id AND s.kind = 'reservation.create'
+  );
 
 -- name: the events of a reservation lie in two partitions of a topic
 SELECT topic, reservation_id FROM faults.event GROUP BY topic, reservation_id HAVING count(DISTINCT partition) > 1;

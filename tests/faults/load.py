@@ -21,11 +21,15 @@ from tests.faults.sends import Sends
 REST_CLIENTS = 6
 RESOLVE_LIMIT_S = 60
 LONG_REST_S = 0.5
+A_LOT = 1800
 
 
 @dataclass
 class Load:
-    """All callers and producers of a round. `is_light` makes them slow, for a fault that takes long."""
+    """All callers and producers of a round.
+
+    `is_light` makes them slow, for a fault that takes long; so does having sent a lot, for a service that is slow.
+    """
 
     deployment: Deployment
     journal: Journal
@@ -70,7 +74,8 @@ class Load:
 
     async def rest(self, least_s: float = 0.0) -> None:
         """Pause between two things, less long when the load stops."""
-        pause_s = LONG_REST_S if self.is_light else least_s
+        has_sent_a_lot = len(self.journal.all("sent")) > A_LOT
+        pause_s = LONG_REST_S if self.is_light or has_sent_a_lot else least_s
         if pause_s:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
