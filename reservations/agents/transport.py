@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, UnknownMemberIdError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
@@ -34,6 +34,23 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # Faust hard-codes 1500; start() hands it to the fetcher
         return consumer
+
+    async def on_start(self) -> None:
+        """Start, and commit from now on as a member of the group only.
+
+        aiokafka lets a worker that was put out commit as nobody. A broker that lost its log, and the group with it,
+        accepts that: offsets of the lost log, from which to go on in the new one.
+        """
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator
+        commit = coordinator._do_commit_offsets
+
+        async def commit_as_member(assignment: object, offsets: object) -> None:
+            if coordinator.generation < 0:
+                raise UnknownMemberIdError(coordinator.group_id)
+            await commit(assignment, offsets)
+
+        coordinator._do_commit_offsets = commit_as_member
 
     async def seek_to_committed(self) -> Mapping[TP, int | None]:
         """Seek to what is committed, and to the beginning where nothing is: aiokafka would not move there."""

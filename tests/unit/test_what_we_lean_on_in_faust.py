@@ -103,6 +103,21 @@ LEANED_ON: list[tuple[Callable[..., Any], str, str]] = [
         "does it now also move partitions without a committed offset?",
     ),
     (
+        driver.AIOKafkaConsumerThread.on_start,
+        "38b4e8bd1e10",
+        "the coordinator must be there when it returns: PromptConsumerThread.on_start sets its _do_commit_offsets",
+    ),
+    (
+        GroupCoordinator.commit_offsets,
+        "5cbe31af28d6",
+        "it must call _do_commit_offsets, and take UnknownMemberIdError for a group that has rebalanced",
+    ),
+    (
+        GroupCoordinator.reset_generation,
+        "537aa37c531b",
+        "a worker that was put out must have a generation below 0: PromptConsumerThread.on_start tells it by that",
+    ),
+    (
         GroupCoordinator._push_error_to_user,
         "743ff515bd7e",
         "a refusal must stand in _pending_exception until somebody polls: PromptConsumerThread.refusal reads it there",
