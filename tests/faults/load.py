@@ -18,7 +18,7 @@ from tests.faults.journal import Journal
 from tests.faults.producers import StoryTeller
 from tests.faults.sends import Sends
 
-REST_CLIENTS = 6
+REST_CLIENTS = 4
 RESOLVE_LIMIT_S = 60
 LONG_REST_S = 0.5
 A_LOT = 1800

@@ -18,7 +18,7 @@ from tests.faults.chance import (
 from tests.faults.deployment import PAYMENTS
 from tests.faults.sends import Sends
 
-STORY_PAUSE_S = 0.04
+STORY_PAUSE_S = 0.03
 EXPECTING = 0.3  # of the changes say at which revision they expect the reservation
 
 Story = list[tuple[str, Json]]
