@@ -1,6 +1,7 @@
 """A TCP proxy that fails as networks do: it forwards, delays, holds back one way or both, resets, or refuses."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
@@ -31,7 +32,8 @@ class Proxy:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._target = (host, port)
-        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._refusing = asyncio.Event()
         self._flowing = {way: asyncio.Event() for way in Way}
         for flowing in self._flowing.values():
             flowing.set()
@@ -54,14 +56,18 @@ class Proxy:
 
     async def listen(self) -> None:
         """Accept connections, on the same port each time."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        listener = socket.create_server(("127.0.0.1", self.port))
+        listener.setblocking(False)
+        self.port = listener.getsockname()[1]
+        self._refusing = asyncio.Event()
+        self._accepting = asyncio.create_task(self._accept(listener, self._refusing))
 
     async def cut(self) -> None:
         """Reset every connection and refuse new ones."""
-        if self._server:
-            self._server.close()
-            self._server = None
+        if self._accepting:
+            self._refusing.set()
+            await self._accepting
+            self._accepting = None
         self.reset()
         await asyncio.gather(*self._tasks)
 
@@ -80,15 +86,31 @@ class Proxy:
         self.latency_s, self.scissors = 0.0, None
         for flowing in self._flowing.values():
             flowing.set()
-        if self._server is None:
+        if self._accepting is None:
             await self.listen()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._connect(reader, writer))
+    async def _accept(self, listener: socket.socket, refusing: asyncio.Event) -> None:
+        """Accept until told otherwise; asyncio's own server leaks a connection that comes just when it is closed."""
+        ended = asyncio.ensure_future(refusing.wait())
+        with listener:
+            while not ended.done():
+                accepted = asyncio.ensure_future(asyncio.get_running_loop().sock_accept(listener))
+                await asyncio.wait({accepted, ended}, return_when=asyncio.FIRST_COMPLETED)
+                if accepted.done():
+                    self._begin(accepted.result()[0], refusing)
+                else:
+                    accepted.cancel()
+
+    def _begin(self, client: socket.socket, refusing: asyncio.Event) -> None:
+        task = asyncio.create_task(self._connect(client, refusing))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connect(self, client: socket.socket, refusing: asyncio.Event) -> None:
+        reader, writer = await asyncio.open_connection(sock=client)
+        if refusing.is_set():
+            writer.transport.abort()
+            return
         self._open.add(writer)
         try:
             target_reader, target_writer = await asyncio.open_connection(*self._target)
