@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import time
+from typing import Protocol
 
 import asyncpg
 
@@ -16,6 +17,7 @@ from tests.databases import execute
 from tests.faults.chance import Chance
 from tests.faults.deployment import Deployment, faketime
 from tests.faults.failpoints import FAILPOINTS, SLOW
+from tests.faults.ground import KafkaServer, PostgresServer
 from tests.faults.load import Load
 from tests.faults.processes import Kept
 from tests.proxy import Proxy, Snip, Way
@@ -51,6 +53,19 @@ class Scene:
 
 
 Strike = Callable[[Scene], Awaitable[None]]
+
+
+class CrashingServer(Protocol):
+    """A server as faults see it."""
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to every process of the server."""
+
+    async def crash(self) -> None:
+        """Kill every process of the server."""
+
+    async def start_again(self) -> None:
+        """Start the server after a crash; return when it answers."""
 
 
 @dataclass(frozen=True)
@@ -101,22 +116,29 @@ async def kill_gateway(scene: Scene) -> None:
     scene.heal()
 
 
-async def kill_postgres(scene: Scene) -> None:
-    """Kill every process of the database server, and start it again a little later."""
-    server = scene.deployment.ground.postgres
-    await server.crash()
-    await scene.lasting(0.2, 3)
-    scene.heal()
-    await server.start_again()
+def crash(server_of: Callable[[Deployment], CrashingServer]) -> Strike:
+    """Return a fault: every process of a server is killed, and it is started again a little later."""
+
+    async def strike(scene: Scene) -> None:
+        server = server_of(scene.deployment)
+        await server.crash()
+        await scene.lasting(0.2, 3)
+        scene.heal()
+        await server.start_again()
+
+    return strike
 
 
-async def kill_broker(scene: Scene) -> None:
-    """Kill the broker, and start it again a little later."""
-    server = scene.deployment.ground.kafka
-    await server.crash()
-    await scene.lasting(0.2, 3)
-    scene.heal()
-    await server.start_again()
+def freeze(server_of: Callable[[Deployment], CrashingServer]) -> Strike:
+    """Return a fault: a server stands still."""
+
+    async def strike(scene: Scene) -> None:
+        server = server_of(scene.deployment)
+        server.send(signal.SIGSTOP)
+        await scene.lasting(2, 9)
+        server.send(signal.SIGCONT)
+
+    return strike
 
 
 def freeze_worker(least_s: float, most_s: float) -> Strike:
@@ -132,22 +154,6 @@ def freeze_worker(least_s: float, most_s: float) -> Strike:
         scene.heal()
 
     return strike
-
-
-async def freeze_postgres(scene: Scene) -> None:
-    """Let every process of the database server stand still."""
-    server = scene.deployment.ground.postgres
-    server.send(signal.SIGSTOP)
-    await scene.lasting(2, 9)
-    server.send(signal.SIGCONT)
-
-
-async def freeze_broker(scene: Scene) -> None:
-    """Let the broker stand still."""
-    broker = scene.deployment.ground.kafka.kept
-    broker.send(signal.SIGSTOP)
-    await scene.lasting(2, 9)
-    broker.send(signal.SIGCONT)
 
 
 async def terminate_backends(scene: Scene) -> None:
@@ -184,11 +190,13 @@ async def reset_in_commit(scene: Scene) -> None:
     await landed(all_done)
 
 
-def through(proxy_of: Callable[[Deployment], Proxy], hurt: Callable[[Scene, Proxy], Awaitable[None]]) -> Strike:
+def through(
+    server_of: Callable[[Deployment], PostgresServer | KafkaServer], hurt: Callable[[Scene, Proxy], Awaitable[None]]
+) -> Strike:
     """Return a fault of the network between the service and a server."""
 
     async def strike(scene: Scene) -> None:
-        proxy = proxy_of(scene.deployment)
+        proxy = server_of(scene.deployment).proxy
         await hurt(scene, proxy)
         await scene.lasting(2, 8)
         await proxy.restore()
@@ -218,14 +226,14 @@ async def delay(_: Scene, proxy: Proxy) -> None:
     proxy.latency_s = LATENCY_S
 
 
-def to_postgres(deployment: Deployment) -> Proxy:
-    """Return the proxy before the database server."""
-    return deployment.ground.postgres.proxy
+def postgres(deployment: Deployment) -> PostgresServer:
+    """Return the database server."""
+    return deployment.ground.postgres
 
 
-def to_broker(deployment: Deployment) -> Proxy:
-    """Return the proxy before the broker."""
-    return deployment.ground.kafka.proxy
+def broker(deployment: Deployment) -> KafkaServer:
+    """Return the broker."""
+    return deployment.ground.kafka
 
 
 async def rebalance_storm(scene: Scene) -> None:
@@ -252,28 +260,28 @@ async def rolling_restart(scene: Scene) -> None:
 
 async def fill_disk(scene: Scene) -> None:
     """Let the database server's disk be full for a while."""
-    postgres = scene.deployment.ground.postgres
-    complaints = count_of("No space left on device", postgres)
-    with postgres.ballast().open("wb") as ballast:
+    server = scene.deployment.ground.postgres
+    complaints = count_of("No space left on device", server)
+    with server.ballast().open("wb") as ballast:
         free = os.statvfs(ballast.fileno())
         os.posix_fallocate(ballast.fileno(), 0, free.f_bavail * free.f_frsize)
         # What is left belongs to root, not to the server; not even the log's next segment fits.
         with suppress(asyncpg.PostgresError, OSError):
-            await execute(postgres.direct, "SELECT pg_switch_wal()")
+            await execute(server.direct, "SELECT pg_switch_wal()")
 
         async def complains() -> bool:
-            return count_of("No space left on device", postgres) > complaints
+            return count_of("No space left on device", server) > complaints
 
         try:
             await landed(complains)
             await scene.lasting(1, 4)
         finally:
-            postgres.ballast().unlink()
+            server.ballast().unlink()
 
 
-def count_of(text: str, postgres: object) -> int:
+def count_of(text: str, server: PostgresServer) -> int:
     """Return how often a text stands in the database server's log."""
-    return len(re.findall(text, postgres.kept.program.output.read_text(errors="replace")))  # type: ignore[attr-defined]
+    return len(re.findall(text, server.kept.program.output.read_text(errors="replace")))
 
 
 def shift_clock(offset: str) -> Strike:
@@ -343,22 +351,22 @@ SINGLE: Mapping[str, Fault] = {
         Fault("kill-worker", "worker", kill_worker),
         *(Fault(f"die-{name}", "worker", die_at(name)) for name in FAILPOINTS),
         Fault("kill-gateway", "gateway", kill_gateway),
-        Fault("kill-postgres", "postgres", kill_postgres),
-        Fault("kill-broker", "broker", kill_broker),
+        Fault("kill-postgres", "postgres", crash(postgres)),
+        Fault("kill-broker", "broker", crash(broker)),
         Fault("freeze-worker-5s", "worker", freeze_worker(5, 5)),
         Fault("freeze-worker-70s", "all", freeze_worker(70, 70)),
-        Fault("freeze-postgres", "postgres", freeze_postgres),
-        Fault("freeze-broker", "broker", freeze_broker),
+        Fault("freeze-postgres", "postgres", freeze(postgres)),
+        Fault("freeze-broker", "broker", freeze(broker)),
         Fault("terminate-backends", "postgres", terminate_backends),
         Fault("reset-in-commit", "postgres", reset_in_commit),
-        Fault("cut-postgres-one-way", "postgres", through(to_postgres, cut_one_way)),
-        Fault("cut-broker-one-way", "broker", through(to_broker, cut_one_way)),
-        Fault("drop-postgres", "postgres", through(to_postgres, drop)),
-        Fault("drop-broker", "broker", through(to_broker, drop)),
-        Fault("reset-postgres", "postgres", through(to_postgres, reset)),
-        Fault("reset-broker", "broker", through(to_broker, reset)),
-        Fault("delay-postgres-200ms", "postgres", through(to_postgres, delay)),
-        Fault("delay-broker-200ms", "broker", through(to_broker, delay)),
+        Fault("cut-postgres-one-way", "postgres", through(postgres, cut_one_way)),
+        Fault("cut-broker-one-way", "broker", through(broker, cut_one_way)),
+        Fault("drop-postgres", "postgres", through(postgres, drop)),
+        Fault("drop-broker", "broker", through(broker, drop)),
+        Fault("reset-postgres", "postgres", through(postgres, reset)),
+        Fault("reset-broker", "broker", through(broker, reset)),
+        Fault("delay-postgres-200ms", "postgres", through(postgres, delay)),
+        Fault("delay-broker-200ms", "broker", through(broker, delay)),
         Fault("rebalance-storm", "all", rebalance_storm),
         Fault("rolling-restart", "all", rolling_restart),
         Fault("disk-full", "postgres", fill_disk, _has_disk),

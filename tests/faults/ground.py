@@ -78,6 +78,10 @@ class KafkaServer:
     address: str
     proxy: Proxy
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the broker."""
+        self.kept.send(number)
+
     async def crash(self) -> None:
         """Kill the broker, which is not started again by itself."""
         self.kept.pause()
