@@ -43,7 +43,7 @@ async def main(names: Sequence[str]) -> int:
 async def hunt(ground: Ground, mutant: Mutant, numbers: "count[int]") -> bool:
     """Play rounds with a mutant until one breaks a promise; tell whether one did."""
     for played, fault in enumerate(islice(cycle(mutant.faults), MOST_ROUNDS), start=1):
-        report = await play(ground, plan_of(fault, mutant.name), next(numbers))
+        report = await play(ground, plan_of(fault, mutant.name, played), next(numbers))
         if report.violations:
             print(f"| {mutant.name} | {played} | {fault} | {broken(report)} |", flush=True)
             return True
@@ -51,9 +51,9 @@ async def hunt(ground: Ground, mutant: Mutant, numbers: "count[int]") -> bool:
     return False
 
 
-def plan_of(fault: str, mutant: str) -> Plan:
+def plan_of(fault: str, mutant: str, played: int = 0) -> Plan:
     """Return a round with a mutant."""
-    return Plan(FAULTS[fault], f"{SEED}/{mutant}", Path(".faults") / f"hunt-{mutant}", mutant)
+    return Plan(FAULTS[fault], f"{SEED}/{mutant}/{played}", Path(".faults") / f"hunt-{mutant}", mutant)
 
 
 def broken(report: Report) -> str:

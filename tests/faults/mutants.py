@@ -273,6 +273,6 @@ MUTANTS: Mapping[str, Mutant] = {
         Mutant("replay-answers-differently", replay_answers_differently),
         Mutant("seats-leak", seats_leak),
         Mutant("waiting-payments-not-told-again", waiting_payments_not_told_again, ("die-after-commit", "kill-worker")),
-        Mutant("other-lanes-not-told-first", other_lanes_not_told_first, ("freeze-worker-5s", "die-after-commit")),
+        Mutant("other-lanes-not-told-first", other_lanes_not_told_first, ("die-after-commit", "die-between-events")),
     )
 }
