@@ -1,7 +1,6 @@
 """The service of one round: two workers and a gateway on a database and topics of their own."""
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -174,11 +173,6 @@ class Deployment:
             await consumer.commit(dict.fromkeys(self.partitions(), 0))
         finally:
             await consumer.stop()
-
-    def last_words(self) -> str:
-        """Return the warnings of the processes, for whoever looks into a failure."""
-        logs = sorted(self.folder.glob("*.log"))
-        return json.dumps({log.name: log.read_text(errors="replace")[-2000:] for log in logs}, indent=1)
 
 
 @asynccontextmanager
