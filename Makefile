@@ -45,7 +45,7 @@ faults-smoke: $(VENV)/.dev ## Let a worker die at each failpoint once, and check
 	@$(BIN)/python -m tests.faults --failpoints
 
 bench: $(VENV)/.dev ## Measure how fast a worker empties a full command topic.
-	@$(BIN)/python -m tests.bench.drain
+	@$(BIN)/python -m tests.bench
 
 check: $(VENV)/.dev ## Run every static check.
 	@$(BIN)/ruff check .
