@@ -1,12 +1,19 @@
-"""Publishing: over one producer, in waves, done when the broker has acknowledged."""
+"""Publishing: in waves, what goes to one partition together, done when the broker has acknowledged."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
 
 from reservations.agents.publications import Publication
 from reservations.models.topics import Topic
+
+#: What of a reservation goes out has one key, on topics that mostly have as many partitions.
+_partition_of = lru_cache(maxsize=4096)(DefaultPartitioner())
 
 
 class Publisher:
@@ -35,12 +42,34 @@ class Publisher:
 
     async def _publish(self, publications: Iterable[Publication]) -> None:
         sent = [
-            await self._producer.send(
-                self._topic_prefix + publication.topic,
-                key=publication.key,
-                value=publication.value,
-                headers=publication.headers,
-            )
-            for publication in publications
+            await self._producer.send_batch(batch, topic, partition=partition)
+            for (topic, partition), some in (await self._placed(publications)).items()
+            for batch in self._batches(some)
         ]
         await asyncio.gather(*sent)
+
+    async def _placed(self, publications: Iterable[Publication]) -> dict[tuple[str, int], list[Publication]]:
+        """Return publications by full topic name and partition: that of their key, as any producer would place them."""
+        partitions: dict[str, tuple[int, ...]] = {}
+        placed: dict[tuple[str, int], list[Publication]] = defaultdict(list)
+        for each in publications:
+            topic = self._topic_prefix + each.topic
+            if topic not in partitions:
+                partitions[topic] = tuple(sorted(await self._producer.partitions_for(topic)))
+            placed[topic, _partition_of(each.key, partitions[topic], ())].append(each)
+        return placed
+
+    def _batches(self, publications: Sequence[Publication]) -> Iterator[Any]:
+        """Fill batches, each up to what the producer takes at once; the first message of one may be larger."""
+        batch = self._producer.create_batch()
+        for each in publications:
+            if not _append(batch, each):
+                yield batch
+                batch = self._producer.create_batch()
+                _append(batch, each)
+        yield batch
+
+
+def _append(batch: Any, each: Publication) -> bool:
+    appended = batch.append(timestamp=None, key=each.key, value=each.value, headers=each.headers)
+    return appended is not None

@@ -6,6 +6,8 @@ from reservations.app.settings import Settings
 from reservations.models.topics import DEAD_LETTERS, MAX_DEAD_LETTER_BYTES, RESULTS, Topic
 
 REQUEST_TIMEOUT_MS = 10_000
+#: What goes to one partition at once: a batch of commands has room for its results. Brokers take 1 MB.
+MAX_PRODUCED_BYTES = 256 * 1024
 #: A topic that was made again, or grew, is noticed within this time.
 METADATA_MAX_AGE_MS = 10_000
 #: Some brokers wake no waiting fetch when a message arrives; a short wait keeps a lone reply within milliseconds.
@@ -22,6 +24,7 @@ def producer(settings: Settings, *, may_repeat: bool = False) -> AIOKafkaProduce
         acks="all",
         enable_idempotence=settings.kafka_enable_idempotence and not may_repeat,
         linger_ms=0,
+        max_batch_size=MAX_PRODUCED_BYTES,
         max_request_size=MAX_DEAD_LETTER_BYTES,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )

@@ -13,6 +13,11 @@ Slot = tuple[UUID, date]
 GuestDay = tuple[UUID, date]
 
 
+def in_order(keys: Iterable[tuple[UUID, date]]) -> list[tuple[UUID, date]]:
+    """Return trip dates or guest days in the order in which the database sorts them; numbers compare fastest."""
+    return sorted(keys, key=lambda key: (key[0].int, key[1]))
+
+
 @dataclass(frozen=True, slots=True)
 class Seats:
     """Seats of a trip date: how many there are, None when that is not known, and how many are taken."""
@@ -111,15 +116,20 @@ class Books:
     def changed_seats(self) -> list[tuple[Slot, Seats]]:
         """Return the trip dates whose seats changed, in the order of their keys."""
         changed = {slot: now for slot, now in self._seats.items() if now != self._seats_read.get(slot)}
-        return [(slot, changed[slot]) for slot in sorted(changed)]
+        return [(slot, changed[slot]) for slot in in_order(changed)]
 
     def freed_days(self) -> list[tuple[GuestDay, UUID]]:
         """Return the guest days that are no longer held by the reservation that held them, in order."""
-        return sorted((day, holder) for day, holder in self._days_read.items() if self._days.get(day) != holder)
+        return _changed_days(self._days_read, self._days)
 
     def claimed_days(self) -> list[tuple[GuestDay, UUID]]:
         """Return the guest days that are newly held, in order."""
-        return sorted((day, holder) for day, holder in self._days.items() if self._days_read.get(day) != holder)
+        return _changed_days(self._days, self._days_read)
+
+
+def _changed_days(days: Mapping[GuestDay, UUID], before: Mapping[GuestDay, UUID]) -> list[tuple[GuestDay, UUID]]:
+    changed = {day: holder for day, holder in days.items() if before.get(day) != holder}
+    return [(day, changed[day]) for day in in_order(changed)]
 
 
 def balance(reservations: Iterable[Reservation]) -> dict[Slot, int]:

@@ -5,14 +5,16 @@ tables are partitioned by it. Participants and history rows repeat their reserva
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from uuid import UUID
 
 Entropy = Callable[[int], bytes]
 
 ENTROPY_BYTES = 4096
 CROCKFORD_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in CROCKFORD_BASE32 for second in CROCKFORD_BASE32]
 FIRST_MONTH_YEAR = 2000
 MAX_ORDINAL = (1 << 12) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,6 +74,11 @@ def kin_range(first: UUID, last: UUID) -> tuple[UUID, UUID]:
     return UUID(int=first.int >> 80 << 80), UUID(int=last.int | _AFTER_TIME)
 
 
+def in_order(ids: Iterable[UUID]) -> list[UUID]:
+    """Return ids sorted; comparing numbers is several times as fast as comparing ids."""
+    return sorted(ids, key=attrgetter("int"))
+
+
 def is_uuid7(uuid: UUID) -> bool:
     """Tell whether an id is a UUIDv7."""
     return uuid.version == 7
@@ -81,4 +88,4 @@ def confirmation_code(made_at: datetime, entropy: Entropy = secrets.token_bytes)
     """Return 12 Crockford base-32 characters: 2 for the month it was made (from 2000-01), 10 random (50 bits)."""
     month = (made_at.year - FIRST_MONTH_YEAR) * 12 + made_at.month - 1
     number = month << 50 | int.from_bytes(entropy(7), "big") >> 6
-    return "".join(CROCKFORD_BASE32[number >> shift & 31] for shift in range(55, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(50, -1, -10)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from reservations.models.commands import RecordPayment
+from reservations.models.identifiers import in_order
 from reservations.models.worksheet import Entry, Seen
 from reservations.tables.database import StaleWriteError
 from reservations.tables.statements import load
@@ -32,7 +33,7 @@ async def waiting_for(
     """Lock and return the payments that wait for these reservations, by reservation."""
     waiting: dict[UUID, list[RecordPayment]] = defaultdict(list)
     if reservation_ids:
-        for row in await connection.fetch(SQL["waiting_for"], sorted(reservation_ids)):
+        for row in await connection.fetch(SQL["waiting_for"], in_order(reservation_ids)):
             waiting[row["reservation_id"]].append(RecordPayment.model_validate_json(row["parked"]))
     return waiting
 
@@ -49,7 +50,7 @@ async def take_turns(connection: "AnyConnection", reservation_ids: Collection[UU
     Without that a payment and the reservation it is for could miss each other: neither sees what is not committed.
     """
     if reservation_ids:
-        await connection.execute(SQL["take_turns"], [str(each) for each in sorted(reservation_ids)])
+        await connection.execute(SQL["take_turns"], [str(each) for each in in_order(reservation_ids)])
 
 
 async def insert(connection: "AnyConnection", entries: Sequence[Entry]) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from reservations.models.identifiers import kin_range
+from reservations.models.identifiers import in_order, kin_range
 from reservations.models.reservation import Participant, Reservation, ReservationDetails
 from reservations.models.vocabulary import stored
 from reservations.tables import participants
@@ -35,7 +35,8 @@ async def lock(connection: "AnyConnection", ids: Collection[UUID]) -> dict[UUID,
     """Lock the reservations with these ids until the transaction ends, and return those that exist."""
     if not ids:
         return {}
-    rows = await connection.fetch(SQL["lock"], sorted(ids), min(ids), max(ids))
+    sorted_ids = in_order(ids)
+    rows = await connection.fetch(SQL["lock"], sorted_ids, sorted_ids[0], sorted_ids[-1])
     # Read after the lock: what was seen before it may have been changed by the one who held it.
     parties = await participants.of_reservations(connection, [row["reservation_id"] for row in rows])
     return {row["reservation_id"]: reservation_of(row, parties.get(row["reservation_id"], ())) for row in rows}

@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from reservations.models.books import Seats, Slot
+from reservations.models.books import Seats, Slot, in_order
 from reservations.models.vocabulary import FINAL, stored
 from reservations.tables.statements import load
 
@@ -77,5 +77,5 @@ async def repair(connection: "AnyConnection", wrong: Sequence[Imbalance]) -> Non
 
 
 def _keys(slots: Collection[Slot]) -> tuple[list[UUID], list[date]]:
-    in_order = sorted(slots)
-    return [trip_id for trip_id, _ in in_order], [trip_date for _, trip_date in in_order]
+    keys = in_order(slots)
+    return [trip_id for trip_id, _ in keys], [trip_date for _, trip_date in keys]
