@@ -1,11 +1,12 @@
 """The engine: applies a batch of commands in one transaction, each once, and says what is to be published."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from reservations.models.books import Books, GuestDay, Slot
+from reservations.models.books import Books, GuestDay, Seats, Slot
 from reservations.models.commands import (
     AddParticipant,
     AnyCommand,
@@ -15,6 +16,7 @@ from reservations.models.commands import (
     UpdateReservation,
 )
 from reservations.models.eligibility import Surroundings
+from reservations.models.events import Announcement
 from reservations.models.identifiers import BufferedEntropy
 from reservations.models.reservation import Participant, Reservation
 from reservations.models.steps import Context, Rules
@@ -48,6 +50,18 @@ class Months(Protocol):
 LookAround = Callable[[Sequence[AnyCommand]], Awaitable[Surroundings]]
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found of all that a batch may touch, but for the seats of its trip dates."""
+
+    seen: Mapping[UUID, Seen]
+    read: Mapping[UUID, Reservation]
+    waiting: Mapping[UUID, Sequence[RecordPayment]]
+    earlier: Mapping[UUID, Sequence[Announcement]]
+    days: Mapping[GuestDay, UUID]
+    slots: Collection[Slot]
+
+
 class Engine:
     """Applies batches over a pool of connections."""
 
@@ -68,25 +82,44 @@ class Engine:
         self._lane = lane
         self._clock = clock
         self._entropy = BufferedEntropy()
+        self._seats_are_wanted = False
 
     async def apply(self, commands: Sequence[AnyCommand]) -> list[Outcome]:
         """Apply the commands in their order, all in one transaction; return an outcome for each.
 
         Raises:
-            asyncpg.PostgresError: nothing was applied.
+            asyncpg.PostgresError, StaleWriteError: nothing was applied.
 
         """
         surroundings = await self._look_around(commands)
-        async with self._pool.acquire() as connection, connection.transaction():
-            sheet = await self._open(connection, commands, surroundings)
-            outcomes = [sheet.handle(command) for command in commands]
-            await write(connection, sheet)
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                sheet, outcomes = await self._decide(connection, commands, surroundings)
+                await write(connection, sheet)
+        except trip_slots.SeatsTakenError:
+            self._seats_are_wanted = True
+            raise
+        self._seats_are_wanted = False
         return outcomes
 
-    async def _open(
+    async def _decide(
         self, connection: "AnyConnection", commands: Sequence[AnyCommand], surroundings: Surroundings
-    ) -> Worksheet:
-        """Read and lock all that the commands may touch, always in the same order."""
+    ) -> tuple[Worksheet, list[Outcome]]:
+        """Decide every command on what is there; nothing is written yet.
+
+        Seats are read without a lock, so that batches wait for each other only while they write: what is taken is
+        checked then. A lock is needed to say that there is none left, and where others were faster.
+        """
+        found = await self._open(connection, commands)
+        for look in (trip_slots.lock,) if self._seats_are_wanted else (trip_slots.read, trip_slots.lock):
+            sheet = self._sheet(found, await look(connection, found.slots), surroundings)
+            outcomes = [sheet.handle(command) for command in commands]
+            if not sheet.context.books.found_full:
+                break
+        return sheet, outcomes
+
+    async def _open(self, connection: "AnyConnection", commands: Sequence[AnyCommand]) -> Found:
+        """Read and lock what the commands may touch, always in the same order."""
         seen = await inbox.of_messages(connection, {command.command_id for command in commands})
         fresh = [command for command in commands if _is_fresh(command, seen.get(command.command_id))]
         await inbox.take_turns(connection, _named(fresh, CreateReservation, RecordPayment))
@@ -94,19 +127,21 @@ class Engine:
         waiting = await inbox.waiting_for(connection, _named(fresh, CreateReservation))
         repeated = [command for command in commands if not _is_fresh(command, seen.get(command.command_id))]
         earlier = await status_history.told_since(connection, self._to_be_told_first(read.values(), repeated))
-        seats = await trip_slots.lock(connection, _slots(fresh, read))
         days = await guest_days.held(connection, _days(fresh, read))
+        return Found(seen, read, waiting, earlier, days, _slots(fresh, read))
+
+    def _sheet(self, found: Found, seats: Mapping[Slot, Seats], surroundings: Surroundings) -> Worksheet:
         context = Context(
             self._clock(),
             self._months.first,
             self._months.end,
-            Books(seats, days),
+            Books(seats, found.days),
             surroundings,
             self._rules,
             self._entropy,
             self._lane,
         )
-        return Worksheet(context, seen, read, waiting, earlier)
+        return Worksheet(context, found.seen, found.read, found.waiting, found.earlier)
 
     def _to_be_told_first(self, read: Iterable[Reservation], repeated: Iterable[AnyCommand]) -> dict[UUID, int]:
         """Return the reservations of which another lane may not have told all, and from which revision on.
@@ -168,7 +203,11 @@ def _days(commands: Sequence[AnyCommand], read: Mapping[UUID, Reservation]) -> s
 
 
 async def write(connection: "AnyConnection", sheet: Worksheet) -> None:
-    """Write everything that a batch came to."""
+    """Write everything that a batch came to.
+
+    Trip dates, guest days and the inbox are what batches may wait for: always in this order, and each in the order of
+    its keys, so that nobody waits in a circle. What nobody waits for is written before.
+    """
     touched, books = sheet.touched(), sheet.context.books
     await reservations.insert(connection, [now for old, now in touched if old is None])
     await reservations.update(connection, [(old.rev, now) for old, now in touched if old is not None])
@@ -176,11 +215,10 @@ async def write(connection: "AnyConnection", sheet: Worksheet) -> None:
     await participants.insert(connection, [(key, sheet.context.now, guest) for key, guest in joined])
     await participants.update(connection, changed)
     await status_history.insert(connection, sheet.changes)
-    await trip_slots.write(connection, books.changed_seats())
+    await trip_slots.change(connection, books.seat_changes(), books.slots_read)
     await guest_days.free(connection, books.freed_days())
     await guest_days.claim(connection, books.claimed_days())
     await inbox.answer(connection, sheet.kept_entries())
-    # Last: whoever waits for a message of ours to be handled waits for our commit only, so there is no deadlock.
     await inbox.insert(connection, sheet.new_entries())
 
 

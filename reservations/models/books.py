@@ -1,6 +1,6 @@
 """The books: which seats of a trip date are taken, and which guests travel on which day."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -24,6 +24,18 @@ class Seats:
 
     capacity: int | None = None
     taken: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeatChange:
+    """What a batch does to a trip date: seats taken, less those given back, and `peak`, the most it took on the way.
+
+    `peak` is None when nothing was taken. `capacity` is what the catalog told, None if it did not.
+    """
+
+    seats: int
+    peak: int | None
+    capacity: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,9 @@ class Books:
         self._days_read = dict(days or {})
         self._seats = dict(self._seats_read)
         self._days = dict(self._days_read)
+        self._changes: dict[Slot, SeatChange] = {}
+        self.found_full = False
+        """Whether somebody was refused for want of seats: true only as far as the seats were read under a lock."""
 
     def refuse(self, old: Holding | None, new: Holding | None, capacity: int | None) -> Rejected | None:
         """Return why a reservation can't hold this instead of that; capacity is what is known of the new trip date."""
@@ -80,6 +95,7 @@ class Books:
         known = seats.capacity if capacity is None else capacity
         if known is None or new.seats <= held or seats.taken - held + new.seats <= known:
             return None
+        self.found_full = True
         free = max(0, known - seats.taken + held)
         return Rejected(
             ErrorCode.TRIP_FULLY_BOOKED,
@@ -91,19 +107,25 @@ class Books:
         """Give back what a reservation held, and take what it holds now."""
         if old == new:
             return
+        held = old.seats if old and new and old.slot == new.slot else 0
         if old:
-            self._take(old.slot, -old.seats)
             self._days.pop(old.guest_day, None)
+            if not held:
+                self._take(old.slot, -old.seats)
         if new:
-            self._take(new.slot, new.seats, capacity)
             self._days[new.guest_day] = new.reservation_id
+            self._take(new.slot, new.seats - held, capacity)
 
     def _take(self, slot: Slot, seats: int, capacity: int | None = None) -> None:
-        now = self._seats[slot]
+        now = self._seats.get(slot, Seats())
         taken = now.taken + seats
         known = now.capacity if capacity is None else capacity
         # A trip that shrank below what is sold stays at what is sold.
         self._seats[slot] = Seats(None if known is None else max(known, taken), taken)
+        before = self._changes.get(slot, SeatChange(0, None, None))
+        change = before.seats + seats
+        peak = before.peak if seats <= 0 else change if before.peak is None else max(before.peak, change)
+        self._changes[slot] = SeatChange(change, peak, before.capacity if capacity is None else capacity)
 
     def seats(self) -> Mapping[Slot, Seats]:
         """Return the seats as they are now."""
@@ -113,10 +135,14 @@ class Books:
         """Return the guest days as they are held now."""
         return self._days
 
-    def changed_seats(self) -> list[tuple[Slot, Seats]]:
-        """Return the trip dates whose seats changed, in the order of their keys."""
-        changed = {slot: now for slot, now in self._seats.items() if now != self._seats_read.get(slot)}
-        return [(slot, changed[slot]) for slot in in_order(changed)]
+    @property
+    def slots_read(self) -> Collection[Slot]:
+        """The trip dates that were found."""
+        return self._seats_read.keys()
+
+    def seat_changes(self) -> list[tuple[Slot, SeatChange]]:
+        """Return what is done to trip dates, in the order of their keys."""
+        return [(slot, self._changes[slot]) for slot in in_order(self._changes)]
 
     def freed_days(self) -> list[tuple[GuestDay, UUID]]:
         """Return the guest days that are no longer held by the reservation that held them, in order."""

@@ -6,14 +6,19 @@ from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from reservations.models.books import Seats, Slot, in_order
+from reservations.models.books import SeatChange, Seats, Slot, in_order
 from reservations.models.vocabulary import FINAL, stored
+from reservations.tables.database import StaleWriteError
 from reservations.tables.statements import load
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection
 
 SQL = load("trip_slots.sql")
+
+
+class SeatsTakenError(StaleWriteError):
+    """Seats are no longer free as they were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +31,47 @@ class Imbalance:
     held: int
 
 
+async def read(connection: "AnyConnection", slots: Collection[Slot]) -> dict[Slot, Seats]:
+    """Return the seats of those of these trip dates that were booked before, as they are at this moment."""
+    return await _seats(connection, "read", slots)
+
+
 async def lock(connection: "AnyConnection", slots: Collection[Slot]) -> dict[Slot, Seats]:
-    """Lock these trip dates until the transaction ends, opening those that are new; return their seats."""
-    found = await _lock(connection, slots)
-    missing = [slot for slot in slots if slot not in found]
-    if missing:
-        await connection.execute(SQL["open"], *_keys(missing))
-        found |= await _lock(connection, missing)
-    return found
+    """Lock those of these trip dates that were booked before until the transaction ends; return their seats."""
+    return await _seats(connection, "lock", slots)
 
 
-async def _lock(connection: "AnyConnection", slots: Collection[Slot]) -> dict[Slot, Seats]:
+async def _seats(connection: "AnyConnection", statement: str, slots: Collection[Slot]) -> dict[Slot, Seats]:
     if not slots:
         return {}
-    rows = await connection.fetch(SQL["lock"], *_keys(slots))
+    rows = await connection.fetch(SQL[statement], *_keys(slots))
     return {(row["trip_id"], row["trip_date"]): Seats(row["capacity"], row["taken"]) for row in rows}
 
 
-async def write(connection: "AnyConnection", changed: Sequence[tuple[Slot, Seats]]) -> None:
-    """Write the seats of trip dates that are locked."""
-    if changed:
-        await connection.execute(
-            SQL["write"],
-            [trip_id for (trip_id, _), _ in changed],
-            [trip_date for (_, trip_date), _ in changed],
-            [seats.capacity for _, seats in changed],
-            [seats.taken for _, seats in changed],
-        )
+async def change(
+    connection: "AnyConnection", changes: Sequence[tuple[Slot, SeatChange]], known: Collection[Slot]
+) -> None:
+    """Take and give back seats, given in the order of their keys; trip dates that are not known yet are opened.
+
+    Raises:
+        SeatsTakenError: others took seats since they were read, so that not all of these are left.
+
+    """
+    if not changes:
+        return
+    new = [slot for slot, _ in changes if slot not in known]
+    if new:
+        await connection.execute(SQL["open"], *_keys(new))
+    status = await connection.execute(
+        SQL["change"],
+        [trip_id for (trip_id, _), _ in changes],
+        [trip_date for (_, trip_date), _ in changes],
+        [change.seats for _, change in changes],
+        [change.peak for _, change in changes],
+        [change.capacity for _, change in changes],
+    )
+    if status != f"UPDATE {len(changes)}":
+        raise SeatsTakenError(f"{status} of {len(changes)} trip dates")
 
 
 async def imbalances(connection: "AnyConnection") -> list[Imbalance]:
