@@ -92,6 +92,25 @@ async def noted(_: Sequence[Delivery]) -> None:
     """Apply messages by doing nothing."""
 
 
+async def test_nothing_is_delivered_between_seeking_and_the_emptying_of_the_queues(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flowed: list[bool] = []
+
+    async def committed() -> dict[TP, int]:
+        flowed.append(consumer.app.flow_control.is_active() or consumer.flow_active)
+        return {PARTITION: 3}
+
+    monkeypatch.setattr(consumer, "seek_to_committed", committed)
+    consumer.app.flow_control.resume()
+    consumer.resume_flow()
+    deliver(consumer, 3, 4)
+    await consumer.perform_seek()
+    assert (flowed, consumer.unacknowledged()) == ([False], {})
+    deliver(consumer, 3, 4)  # they are read again
+    assert consumer.unacknowledged() == {PARTITION: 3}
+
+
 @pytest.mark.parametrize("flows", [True, False])
 async def test_a_partition_with_a_full_buffer_is_expected_to_stand_still_while_messages_flow(
     consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch, flows: bool

@@ -71,6 +71,11 @@ LEANED_ON: list[tuple[Callable[..., Any], str, str]] = [
         "d04b7ae72c6f",
         "it forgets acknowledgements before it waits, so we commit first",
     ),
+    (
+        FlowControlEvent.resume,
+        "4dcdc1253fd0",
+        "it empties the agents' queues: BatchConsumer.perform_seek lets nothing be delivered before it",
+    ),
     (stock.Consumer.wait_empty, "e4662fe24f09", "unacked messages hold up stopping until acknowledged or released"),
     (stock.Consumer.on_stop, "45b1d2210ce2", "the last acknowledgements must be committed here"),
     (
