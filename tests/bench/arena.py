@@ -86,6 +86,11 @@ class Arena:
             sent = [await producer.send(topic, message.value, message.key) for message in workload.messages]
             await asyncio.gather(*sent)
 
+    def check_alive(self) -> None:
+        """Fail with the last words of workers that ended."""
+        ended = [self._log(place) for place, process in enumerate(self.processes) if process.poll() is not None]
+        assert not ended, "ended before its time: " + "; ".join(" ".join(last_lines(log)) for log in ended)
+
     async def all_committed(self, messages: int) -> None:
         """Wait until the group has committed every message of the command topic."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
@@ -93,8 +98,7 @@ class Arena:
         partitions = [TopicPartition(self.topic(COMMANDS.name), number) for number in range(PARTITIONS)]
 
         async def committed() -> bool:
-            ended = [self._log(place) for place, process in enumerate(self.processes) if process.poll() is not None]
-            assert not ended, "ended before its time: " + "; ".join(" ".join(last_lines(log)) for log in ended)
+            self.check_alive()
             try:
                 offsets = await admin.list_consumer_group_offsets(self.group, partitions=partitions)
             except KafkaError:

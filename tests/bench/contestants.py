@@ -78,8 +78,13 @@ class Contestant:
 async def nothing_left(arena: Arena, query: str) -> None:
     """Wait until a query is answered with true."""
     connection = await asyncpg.connect(arena.database_url)
+
+    async def answer() -> bool:
+        arena.check_alive()
+        return bool(await connection.fetchval(query))
+
     try:
-        await eventually(lambda: connection.fetchval(query), limit_s=DONE_LIMIT_S, every_s=LOOKED_EVERY_S)
+        await eventually(answer, limit_s=DONE_LIMIT_S, every_s=LOOKED_EVERY_S)
     finally:
         await connection.close()
 
@@ -133,21 +138,34 @@ def _peer(worker: str, *arguments: str) -> Sequence[str]:
     return (f"tests.bench.peers.{worker}", *arguments)
 
 
+def _twice(contestant: Contestant) -> Contestant:
+    return replace(contestant, name=f"{contestant.name}, two workers", workers=2)
+
+
 WORKER = ("reservations.app.cli", "worker")
 OURS = Contestant("svc-reservations, one worker", WORKER)
 OURS_TWICE = Contestant("svc-reservations, two workers", WORKER, workers=2)
+FAUST = Contestant(
+    "stock Faust agent",
+    _peer("faust_worker", "--loop", "uvloop", "worker", "-l", "warn", "--without-web"),
+    package="faust",
+)
+#: More consumers than 4 are of no more use on two cores, but do no harm either.
+FASTSTREAM = Contestant("FastStream, 12 consumers", _peer("faststream_worker", "12"), package="faststream")
+FASTSTREAM_BATCHES = Contestant("FastStream, batches", _peer("faststream_batches", "500"), package="faststream")
+PROCRASTINATE = Procrastinate("procrastinate, 8 jobs at a time", _peer("procrastinate_worker", "8"))
 CONTESTANTS: Mapping[str, AnyContestant] = {
     "ours": OURS,
     "ours-twice": OURS_TWICE,
     "pgbench": Pgbench("pgbench, no Kafka"),
-    "faust": Contestant("stock Faust agent", _peer("faust_worker", "--loop", "uvloop", "worker", "-l", "warn", "--without-web")),
-    "faststream": Contestant(
-        "FastStream, 12 consumers", _peer("faststream_worker", "12"), package="faststream"
-    ),
-    "faststream-batches": Contestant(
-        "FastStream, batches of 200", _peer("faststream_batches", "200"), package="faststream"
-    ),
-    "procrastinate": Procrastinate("procrastinate, 16 jobs at a time", _peer("procrastinate_worker", "16")),
-    "dbos": Dbos("DBOS, in order of partitions", _peer("dbos_worker", "partition")),
+    "faust": FAUST,
+    "faust-twice": _twice(FAUST),
+    "faststream": FASTSTREAM,
+    "faststream-twice": _twice(FASTSTREAM),
+    "faststream-batches": FASTSTREAM_BATCHES,
+    "faststream-batches-twice": _twice(FASTSTREAM_BATCHES),
+    "procrastinate": PROCRASTINATE,
+    "procrastinate-twice": _twice(PROCRASTINATE),
+    "dbos": Dbos("DBOS, in the order of partitions", _peer("dbos_worker", "partition")),
     "dbos-unordered": Dbos("DBOS, in no order", _peer("dbos_worker", "none")),
 }

@@ -39,7 +39,9 @@ def this_machine(data: Path, programs: Path) -> Machine:
     """Look at this machine; `data` lies on the disk of interest, `programs` are PostgreSQL's."""
     load = round(os.getloadavg()[0], 2)
     cpu = cpu_in(_text(Path("/proc/cpuinfo"))) or platform.machine()
-    return Machine(os.cpu_count() or 1, cpu, platform.release(), platform.python_version(), _fsyncs(data, programs), load)
+    return Machine(
+        os.cpu_count() or 1, cpu, platform.release(), platform.python_version(), _fsyncs(data, programs), load
+    )
 
 
 def cpu_in(cpuinfo: str) -> str:

@@ -15,7 +15,12 @@ from reservations.models.identifiers import BufferedEntropy, confirmation_code, 
 CREATE = "reservation.create"
 PARTICIPANT = {"medical_clearance": False, "gear_assignment_id": None, "checked_in": False, "check_in_time": None}
 PARTICIPANT_DETAILS = orjson.dumps(PARTICIPANT).decode()
-HIDDEN = {"promo_code": None, "paid_amount": 0.0, "payments": [], "told": {"lane": "commands", "since_rev": 1}}
+HIDDEN: dict[str, Any] = {
+    "promo_code": None,
+    "paid_amount": 0.0,
+    "payments": [],
+    "told": {"lane": "commands", "since_rev": 1},
+}
 entropy = BufferedEntropy()
 
 

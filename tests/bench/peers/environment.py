@@ -21,6 +21,6 @@ def python_with(packages: tuple[str, ...], folder: Path) -> Path:
         log = folder.with_suffix(".log")
         with log.open("wb") as output:
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, stdout=output, stderr=output)
-            install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages, *OWN]
+            install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages, *OWN]
             subprocess.run(install, check=True, stdout=output, stderr=output)
     return python

@@ -143,7 +143,12 @@ def _texts() -> dict[str, str]:
 
 def _login(address: str) -> dict[str, str]:
     parts = urlsplit(address)
-    login = {"PGHOST": parts.hostname, "PGPORT": str(parts.port), "PGUSER": parts.username, "PGPASSWORD": parts.password}
+    login = {
+        "PGHOST": parts.hostname,
+        "PGPORT": str(parts.port),
+        "PGUSER": parts.username,
+        "PGPASSWORD": parts.password,
+    }
     return {"PGDATABASE": parts.path[1:], **{name: value for name, value in login.items() if value}}
 
 
