@@ -10,11 +10,12 @@ from tests.bench.peers.effect import book
 from tests.bench.peers.surroundings import COMMANDS_TOPIC, GROUP, KAFKA, Pool, a_pool, set_aside, tell
 
 COMMIT_EVERY_S = 0.5
+FOLDER = tempfile.TemporaryDirectory(prefix="bench-faust-")  # Faust makes folders for tables, though it has none
 
 app = faust.App(
     GROUP,
     broker=f"kafka://{KAFKA}",
-    datadir=tempfile.mkdtemp(prefix="bench-faust-"),
+    datadir=FOLDER.name,
     producer_acks=-1,
     broker_commit_interval=COMMIT_EVERY_S,
     topic_disable_leader=True,
