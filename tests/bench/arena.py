@@ -3,7 +3,6 @@
 import asyncio
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from reservations.app.stack.programs import last_lines
 from reservations.models.topics import COMMANDS
 from tests.bench.ground import TEMPLATE, Ground
 from tests.bench.workload import Workload
@@ -64,14 +64,16 @@ class Arena:
             **self.demands,
         }
 
-    def launch(self, arguments: Sequence[str]) -> None:
+    def launch(self, arguments: Sequence[str], python: Path) -> None:
         """Start `python -m arguments…` as a worker, its output in a log."""
-        log = self.folder / f"{self.topic_prefix}{len(self.processes)}.log"
-        with log.open("wb") as output:
-            command = [sys.executable, "-m", *arguments]
+        with self._log(len(self.processes)).open("wb") as output:
+            command = [str(python), "-m", *arguments]
             environment = {**os.environ, **self.variables()}
             started = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         self.processes.append(started)
+
+    def _log(self, place: int) -> Path:
+        return self.folder / f"{self.topic_prefix}{place}.log"
 
     async def fill(self, workload: Workload) -> None:
         """Seed the seats, and put every message on the command topic."""
@@ -84,6 +86,11 @@ class Arena:
             sent = [await producer.send(topic, message.value, message.key) for message in workload.messages]
             await asyncio.gather(*sent)
 
+    def check_alive(self) -> None:
+        """Fail with the last words of workers that ended."""
+        ended = [self._log(place) for place, process in enumerate(self.processes) if process.poll() is not None]
+        assert not ended, "ended before its time: " + "; ".join(" ".join(last_lines(log)) for log in ended)
+
     async def all_committed(self, messages: int) -> None:
         """Wait until the group has committed every message of the command topic."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
@@ -91,8 +98,7 @@ class Arena:
         partitions = [TopicPartition(self.topic(COMMANDS.name), number) for number in range(PARTITIONS)]
 
         async def committed() -> bool:
-            dead = [process.args for process in self.processes if process.poll() is not None]
-            assert not dead, f"ended before its time: {dead}; see {self.folder}"
+            self.check_alive()
             try:
                 offsets = await admin.list_consumer_group_offsets(self.group, partitions=partitions)
             except KafkaError:

@@ -28,6 +28,10 @@ class Ground:
     kafka: Server
     folder: Path
     programs: Mapping[str, str]
+    programs_folder: Path
+    """Where the programs of this PostgreSQL lie."""
+    data: Path
+    """The data folder of the database."""
 
 
 @contextmanager
@@ -47,7 +51,7 @@ def a_ground(kind: str) -> Iterator[Ground]:
             apart(_make_template(database.dsn))
             made = database.installation
             programs = {"PostgreSQL": f"{made.version}, {made.origin}", "broker": kafka.description}
-            yield Ground(database.dsn, kafka, folder, programs)
+            yield Ground(database.dsn, kafka, folder, programs, made.folder, database.data)
     finally:
         shutil.rmtree(database.data.parent, ignore_errors=True)
         shutil.rmtree(folder)
