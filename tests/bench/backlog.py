@@ -20,6 +20,34 @@ FILL_LIMIT_S = 60
 EMPTY_LIMIT_S = 120
 
 
+class Commands:
+    """Makes creates of about 1 KB cheaply: the same JSON with other ids in it."""
+
+    def __init__(self) -> None:
+        self._trips = [str(uuid4()) for _ in range(TRIP_DATES)]
+        self._made = 0
+        payload = a_booking(
+            guest_id="{guest}",
+            trip_id="{trip}",
+            participants=[{"guest_id": "{guest}", "role": "PRIMARY"}, {"guest_id": "{other}", "role": "COMPANION"}],
+            party_size=2,
+            special_requirements="x" * 400,
+            emergency_contact={"name": "Sam Rivera", "phone": "+1 555 0100", "relationship": "sister"},
+        )
+        self._template = encoded(a_command("reservation.create", payload, command_id="{id}")).decode()
+
+    def one(self) -> tuple[bytes, bytes]:
+        """Return the value and the key of one more command."""
+        self._made += 1
+        command_id = str(uuid4())
+        trip = self._trips[self._made % TRIP_DATES]
+        ids = {"{id}": command_id, "{trip}": trip, "{guest}": str(uuid4()), "{other}": str(uuid4())}
+        command = self._template
+        for name, value in ids.items():
+            command = command.replace(name, value)
+        return command.encode(), command_id.encode()
+
+
 @dataclass(slots=True)
 class Backlog:
     """Commands in the bulk lane; `waiting` holds how many were not committed yet, each time that was looked at."""
@@ -31,7 +59,7 @@ class Backlog:
     sent: int = 0
     is_kept: bool = True
     waiting: list[int] = field(default_factory=list)
-    commands: "Commands" = field(default_factory=lambda: Commands())
+    commands: Commands = field(default_factory=Commands)
 
     async def keep(self) -> None:
         """Top it up until it is to be kept no more."""
@@ -64,34 +92,6 @@ class Backlog:
             await asyncio.gather(*acks)
             count -= len(acks)
             self.sent += len(acks)
-
-
-class Commands:
-    """Makes creates of about 1 KB cheaply: the same JSON with other ids in it."""
-
-    def __init__(self) -> None:
-        self._trips = [str(uuid4()) for _ in range(TRIP_DATES)]
-        self._made = 0
-        payload = a_booking(
-            guest_id="{guest}",
-            trip_id="{trip}",
-            participants=[{"guest_id": "{guest}", "role": "PRIMARY"}, {"guest_id": "{other}", "role": "COMPANION"}],
-            party_size=2,
-            special_requirements="x" * 400,
-            emergency_contact={"name": "Sam Rivera", "phone": "+1 555 0100", "relationship": "sister"},
-        )
-        self._template = encoded(a_command("reservation.create", payload, command_id="{id}")).decode()
-
-    def one(self) -> tuple[bytes, bytes]:
-        """Return the value and the key of one more command."""
-        self._made += 1
-        command_id = str(uuid4())
-        trip = self._trips[self._made % TRIP_DATES]
-        ids = {"{id}": command_id, "{trip}": trip, "{guest}": str(uuid4()), "{other}": str(uuid4())}
-        command = self._template
-        for name, value in ids.items():
-            command = command.replace(name, value)
-        return command.encode(), command_id.encode()
 
 
 @asynccontextmanager

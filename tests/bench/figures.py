@@ -36,3 +36,9 @@ def machine_busy_s() -> float:
     """Return the CPU time that the whole machine has used, whoever used it: tells whether others were at work."""
     user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
     return (user + nice + system + irq + softirq) / TICKS_PER_S
+
+
+def resident_mb(pid: int) -> float:
+    """Return the resident size of a process (proc(5), statm)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)

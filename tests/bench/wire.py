@@ -27,7 +27,8 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes, ended: Ended) -> None:
         """Send a request; `ended` is told once."""
-        assert self._transport is not None and self._ended is None, "one request at a time"
+        assert self._transport, "it is not open"
+        assert self._ended is None, "one request at a time"
         self._ended, self._received = ended, b""
         self._transport.write(request)
 
@@ -63,6 +64,8 @@ class Connection(asyncio.Protocol):
 async def connect(url: str) -> Connection:
     """Return an open connection to the server of an address."""
     place = urlsplit(url)
+    assert place.hostname
+    assert place.port
     _, connection = await asyncio.get_running_loop().create_connection(Connection, place.hostname, place.port)
     return connection
 
