@@ -34,7 +34,7 @@ LONGEST_S = 3_600
 WAITING = 5_000
 FLAT_SHARE, FLAT_MB = 0.05, 10.0
 FEWEST_SAMPLES = 20
-REFUSED = 400, 404
+REFUSED = 400, 404, 409
 
 
 def verdict(sizes_mb: Sequence[float]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from reservations.app.stack import broker, postgres
 from reservations.app.stack.home import Home
+from reservations.app.stack.up import EMBEDDED_BROKER
 from reservations.migrations.runner import migrate
 from tests.apache_kafka.__main__ import a_cluster
 from tests.apache_kafka.libraries import fetch
@@ -46,7 +47,7 @@ def servers(kind: str, folder: Path) -> Iterator[tuple[str, str, Mapping[str, st
         else:
             embedded = broker.prepare(home)
             stack.enter_context(running(embedded.program, embedded.is_ready))
-            yield database.dsn, embedded.address, {"KAFKA_ENABLE_IDEMPOTENCE": "false"}
+            yield database.dsn, embedded.address, EMBEDDED_BROKER
 
 
 async def measure(service: Service, *, rate: float, seconds: float, backlog: int, seed: int) -> dict[str, Any]:
