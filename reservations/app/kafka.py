@@ -10,7 +10,6 @@ REQUEST_TIMEOUT_MS = 10_000
 MAX_PRODUCED_BYTES = 256 * 1024
 #: A topic that was made again, or grew, is noticed within this time.
 METADATA_MAX_AGE_MS = 10_000
-#: Some brokers wake no waiting fetch when a message arrives; a short wait keeps a lone reply within milliseconds.
 FETCH_WAIT_MS = 20
 
 
@@ -32,22 +31,22 @@ def producer(settings: Settings, *, may_repeat: bool = False) -> AIOKafkaProduce
 
 def results_consumer(settings: Settings) -> AIOKafkaConsumer:
     """Return a consumer, not yet started, that reads all results from now on, in no group."""
-    return _consumer(settings, RESULTS, since="latest")
+    return _consumer(settings, RESULTS, since="latest", fetch_wait_ms=settings.kafka_fetch_wait_ms)
 
 
 def dead_letters_consumer(settings: Settings) -> AIOKafkaConsumer:
     """Return a consumer, not yet started, that reads all dead letters from the first on, in no group."""
-    return _consumer(settings, DEAD_LETTERS, since="earliest")
+    return _consumer(settings, DEAD_LETTERS, since="earliest", fetch_wait_ms=FETCH_WAIT_MS)
 
 
-def _consumer(settings: Settings, topic: Topic, *, since: str) -> AIOKafkaConsumer:
+def _consumer(settings: Settings, topic: Topic, *, since: str, fetch_wait_ms: int) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         settings.kafka_topic_prefix + topic.name,
         bootstrap_servers=settings.kafka_bootstrap_servers,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset=since,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
+        fetch_max_wait_ms=fetch_wait_ms,
         max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         request_timeout_ms=REQUEST_TIMEOUT_MS,

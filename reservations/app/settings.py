@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     """Replicas of the topics that are created."""
     kafka_enable_idempotence: bool = True
     """Idempotent producer. Off only for a broker that lacks it, as the embedded one does."""
+    kafka_fetch_wait_ms: PositiveInt = 20
+    """How long a fetch of results waits for one; short where the broker wakes no waiting fetch, as the embedded one."""
     kafka_session_timeout_s: PositiveFloat = 10
     """A worker that is silent for so long loses its partitions."""
     kafka_rebalance_timeout_s: PositiveFloat = 10

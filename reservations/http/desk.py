@@ -43,19 +43,17 @@ class CommandDesk:
             if limit_s <= 0:
                 return None
             try:
-                return await asyncio.wait_for(reply, limit_s)
+                async with asyncio.timeout(limit_s):
+                    return await reply
             except TimeoutError:
                 return await self._look_up(command)
 
     async def _send(self, command: Command, trace: Trace) -> None:
-        sending = self._producer.send_and_wait(
-            self._topic,
-            key=str(command.reservation_id or command.command_id).encode(),
-            value=wire(command),
-            headers=[("content-type", b"application/json"), ("traceparent", trace.traceparent.encode())],
-        )
+        key, value = str(command.reservation_id or command.command_id).encode(), wire(command)
+        headers = [("content-type", b"application/json"), ("traceparent", trace.traceparent.encode())]
         try:
-            await asyncio.wait_for(sending, PRODUCE_TIMEOUT_S)
+            async with asyncio.timeout(PRODUCE_TIMEOUT_S):
+                await self._producer.send_and_wait(self._topic, key=key, value=value, headers=headers)
         except (KafkaError, TimeoutError, OSError) as error:
             structlog.get_logger().warning("broker_away", error=type(error).__name__)
             raise problem(
