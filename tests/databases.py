@@ -12,6 +12,7 @@ import pytest
 from reservations.migrations.runner import migrate
 from tests.servers import Server
 
+GROWN_RESERVATIONS, GROWN_MONTHS = 30_000, 24
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -80,6 +81,16 @@ async def catalog(postgres: Server, template: str) -> AsyncIterator[Connection]:
         connection = await asyncpg.connect(address, server_settings=settings)
         yield connection
         await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def grown(postgres: Server, template: str) -> AsyncIterator[str]:
+    """Give the address of a database that holds two years of reservations; tests only read it, or roll back."""
+    from tests.bench.generate import generate
+
+    async with scratch_database(postgres.address, template) as address:
+        await generate(address, reservations=GROWN_RESERVATIONS, months=GROWN_MONTHS, seed=7)
+        yield address
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The reads: straight from Postgres, on the reader's role."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,16 +13,20 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from reservations.http.problems import problem
-from reservations.http.requests import Query, ReadHeaders, entity_tag, is_unchanged, path_id, read_headers, read_query
+from reservations.http.rendering import body_of, party_shown, payments_shown, reservation_shown
+from reservations.http.requests import Query, entity_tag, is_unchanged, path_id, read_query
 from reservations.http.writes import RETRY_AFTER_S, not_found
 from reservations.models.errors import ErrorCode
 from reservations.models.fields import MAX_REV, Day
 from reservations.models.reservation import PaymentEntry, Reservation, StatusChange
 from reservations.models.results import CommandResult
 from reservations.models.vocabulary import Status
-from reservations.tables import inbox, reservations, search, status_history
+from reservations.tables import inbox, reservations, status_history
+from reservations.tables.search import Filters, Search, Stretch
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from reservations.tables.database import AnyConnection, AnyPool
 
 MAX_PAGE_SIZE = 100
@@ -94,9 +98,9 @@ class SearchQuery(Query):
             raise ValueError("can't be given together with page")
         return cursor
 
-    def filters(self) -> search.Filters:
+    def filters(self) -> Filters:
         """Return what a reservation must match."""
-        return search.Filters(
+        return Filters(
             self.guest_id,
             self.trip_id,
             self.status,
@@ -157,42 +161,38 @@ class Reads:
 
     async def find(self, request: web.Request) -> web.Response:
         """GET /reservations/{reservation_id}."""
-        read_headers(request, ReadHeaders)
-        include = read_query(request, IncludeQuery).include or ""
+        include = read_query(request, IncludeQuery).include or "" if request.query_string else ""
         reservation_id = path_id(request, "reservation_id")
         async with self._connection() as connection:
-            reservation = await _existing(connection, reservation_id)
-            if is_unchanged(request, reservation.rev):
-                return _unchanged(reservation)
-            more = {"payments": _payments(reservation)} if "payments" in include else {}
+            row = await _existing(connection, reservation_id)
+            if is_unchanged(request, row["_rev"]):
+                return _unchanged(row)
+            shown = reservation_shown(row)
+            if "payments" in include:
+                shown["payments"] = payments_shown(row)
             if "status_history" in include:
                 history = await status_history.of_reservation(connection, reservation_id)
-                more["status_history"] = orjson.dumps([change.model_dump(mode="json") for change in history])
-        return _json(_shown(reservation, more), {"ETag": entity_tag(reservation.rev)})
+                shown["status_history"] = [change.model_dump(mode="json") for change in history]
+        return _json(body_of(shown), {"ETag": entity_tag(row["_rev"])})
 
     async def participants(self, request: web.Request) -> web.Response:
         """GET /reservations/{reservation_id}/participants."""
         read_query(request, Query)
         async with self._connection() as connection:
-            reservation = await _existing(connection, path_id(request, "reservation_id"))
-        if is_unchanged(request, reservation.rev):
-            return _unchanged(reservation)
-        party = [guest.model_dump(mode="json") for guest in reservation.participants]
-        return _json(orjson.dumps(party), {"ETag": entity_tag(reservation.rev)})
+            row = await _existing(connection, path_id(request, "reservation_id"))
+        if is_unchanged(request, row["_rev"]):
+            return _unchanged(row)
+        return _json(body_of(party_shown(row["party"])), {"ETag": entity_tag(row["_rev"])})
 
     async def search(self, request: web.Request) -> web.Response:
         """GET /reservations."""
         query = read_query(request, SearchQuery)
-        async with self._connection() as connection:
-            found = await search.page(
-                connection,
-                query.filters(),
-                before=query.cursor or None,
-                limit=query.size + 1,
-                offset=query.page * query.size,
-            )
-            total = await self._total(connection, query)
-        return _json(orjson.dumps(_page(query, found, total)))
+        async with self._connection() as connection, connection.transaction(isolation="repeatable_read"):
+            found = Search(connection, query.filters())
+            stretch = await found.newest(query.size + 1, skip=query.page * query.size, before=query.cursor or None)
+            total = await self._total(found, query, stretch)
+            rows = await found.rows(stretch.ids[: query.size])
+        return _json(body_of(_page(query, rows, total, more=stretch.is_full)))
 
     async def command(self, request: web.Request) -> web.Response:
         """GET /commands/{command_id}."""
@@ -205,10 +205,10 @@ class Reads:
         status = orjson.loads(outcome)["outcome"].upper()
         return _json(orjson.dumps({"command_id": command_id, "status": status, "result": orjson.Fragment(outcome)}))
 
-    async def _total(self, connection: "AnyConnection", query: SearchQuery) -> int | None:
+    async def _total(self, found: Search, query: SearchQuery, stretch: Stretch) -> int | None:
         if query.cursor is not None:
             return None
-        return await search.count(connection, query.filters(), at_most=MAX_COUNTED + 1)
+        return await found.count(at_most=MAX_COUNTED + 1) if stretch.total is None else stretch.total
 
     @asynccontextmanager
     async def _connection(self) -> "AsyncIterator[AnyConnection]":
@@ -222,34 +222,23 @@ class Reads:
             raise problem(ErrorCode.DATABASE_UNAVAILABLE, "Reads can't be answered now; try again.") from None
 
 
-async def _existing(connection: "AnyConnection", reservation_id: UUID) -> Reservation:
-    reservation = await reservations.find(connection, reservation_id)
-    if reservation is None:
+async def _existing(connection: "AnyConnection", reservation_id: UUID) -> "Record":
+    row = await reservations.find(connection, reservation_id)
+    if row is None:
         raise not_found(reservation_id)
-    return reservation
+    return row
 
 
-def _shown(reservation: Reservation, more: Mapping[str, bytes]) -> bytes:
-    members = b"".join(b',"' + name.encode() + b'":' + value for name, value in more.items())
-    return reservation.shown().encode()[:-1] + members + b"}"
-
-
-def _payments(reservation: Reservation) -> bytes:
-    entries = [entry.model_dump(mode="json") for entry in reservation.payments]
-    return orjson.dumps({"paid_amount": float(reservation.paid_amount), "entries": entries})
-
-
-def _page(query: SearchQuery, found: list[Reservation], total: int | None) -> dict[str, Any]:
-    content = found[: query.size]
+def _page(query: SearchQuery, rows: "Sequence[Record]", total: int | None, *, more: bool) -> dict[str, Any]:
     counted = None if total is None else min(total, MAX_COUNTED)
     return {
-        "content": [orjson.Fragment(reservation.shown()) for reservation in content],
+        "content": [reservation_shown(row) for row in rows],
         "page": query.page,
         "size": query.size,
         "total_elements": counted,
         "total_pages": None if counted is None else -(-counted // query.size),
         "total_is_exact": None if total is None else total <= MAX_COUNTED,
-        "next_cursor": str(content[-1].reservation_id) if len(found) > query.size else None,
+        "next_cursor": rows[-1]["reservation_id"] if more else None,
     }
 
 
@@ -257,5 +246,5 @@ def _json(body: bytes, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(body=body, headers=headers, content_type="application/json")
 
 
-def _unchanged(reservation: Reservation) -> web.Response:
-    return web.Response(status=304, headers={"ETag": entity_tag(reservation.rev)})
+def _unchanged(row: "Record") -> web.Response:
+    return web.Response(status=304, headers={"ETag": entity_tag(row["_rev"])})

@@ -42,13 +42,9 @@ async def lock(connection: "AnyConnection", ids: Collection[UUID]) -> dict[UUID,
     return {row["reservation_id"]: reservation_of(row, parties.get(row["reservation_id"], ())) for row in rows}
 
 
-async def find(connection: "AnyConnection", reservation_id: UUID) -> Reservation | None:
-    """Return the reservation with this id."""
-    row = await connection.fetchrow(SQL["find"], reservation_id)
-    if row is None:
-        return None
-    parties = await participants.of_reservations(connection, [reservation_id])
-    return reservation_of(row, parties.get(reservation_id, ()))
+async def find(connection: "AnyConnection", reservation_id: UUID) -> "Record | None":
+    """Return the row of the reservation with this id, with its party, to be shown."""
+    return await connection.fetchrow(SQL["find"], reservation_id, *kin_range(reservation_id, reservation_id))
 
 
 @dataclass(frozen=True, slots=True)

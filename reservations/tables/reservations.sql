@@ -25,8 +25,12 @@ FROM unnest($3::uuid[], $4::integer[], $5::varchar[], $6::date[], $7::integer[],
 WHERE r.reservation_id = u.reservation_id AND r.reservation_id BETWEEN $1 AND $2 AND r._rev = u.read_rev;
 
 -- name: find
-SELECT reservation_id, guest_id, trip_id, confirmation_code, status, trip_date, party_size, total_amount, currency,
-       _rev, created_at, updated_at, details
+SELECT reservation_id::text, guest_id::text, trip_id::text, confirmation_code, status, trip_date, party_size,
+       total_amount, currency, _rev, created_at, updated_at, details,
+       ARRAY (SELECT (participant_id::text, guest_id::text, role, waiver_signed, details)
+              FROM reservations.participants
+              WHERE reservation_id = $1 AND participant_id BETWEEN $2 AND $3
+              ORDER BY participant_id) AS party
 FROM reservations.reservations
 WHERE reservation_id = $1;
 

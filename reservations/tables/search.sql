@@ -1,27 +1,67 @@
--- name: page
-SELECT reservation_id, guest_id, trip_id, confirmation_code, status, trip_date, party_size, total_amount, currency,
-       _rev, created_at, updated_at, details
-FROM reservations.reservations
-WHERE ($1::uuid IS NULL OR guest_id = $1)
-  AND ($2::uuid IS NULL OR trip_id = $2)
-  AND ($3::varchar IS NULL OR status = $3)
-  AND ($4::date IS NULL OR trip_date >= $4)
-  AND ($5::date IS NULL OR trip_date <= $5)
-  AND ($6::varchar IS NULL OR confirmation_code = $6)
-  AND ($7::integer IS NULL OR party_size = $7)
-  AND ($8::uuid IS NULL OR reservation_id < $8)
+-- Statements are put together for the filters that a search has. Names in braces stand for parameters, and `{filters}`
+-- for the conditions named below, joined by AND.
+
+-- name: guest_id
+guest_id = {guest_id}
+
+-- name: trip_id
+trip_id = {trip_id}
+
+-- name: statuses
+status = ANY ({statuses}::varchar[])
+
+-- name: start_date
+trip_date >= {start_date}
+
+-- name: end_date
+trip_date <= {end_date}
+
+-- name: confirmation_code
+confirmation_code = {confirmation_code}
+
+-- name: party_size
+party_size = {party_size}
+
+-- name: since
+reservation_id >= {since}
+
+-- name: before
+reservation_id < {before}
+
+-- name: glance
+-- What matches among the newest. The limit inside keeps the order of the key: nothing is sorted, no index is tried.
+SELECT reservation_id
+FROM (SELECT reservation_id, guest_id, trip_id, status, trip_date, confirmation_code, party_size
+      FROM reservations.reservations
+      WHERE {window}
+      ORDER BY reservation_id DESC
+      LIMIT {looked_at}) AS newest
+WHERE {filters}
 ORDER BY reservation_id DESC
-LIMIT $9 OFFSET $10;
+OFFSET {skip} LIMIT {wanted};
+
+-- name: gather
+-- How many match in a window, counted up to a limit, and the newest of those. Rows are found before they are put in
+-- order, so that the planner chooses by the filters alone: by the order, it would gamble on where the matches lie.
+WITH found AS MATERIALIZED (
+  SELECT reservation_id FROM reservations.reservations WHERE {window} AND {filters} LIMIT {at_most}
+)
+SELECT (SELECT count(*) FROM found) AS matches,
+       ARRAY (SELECT reservation_id FROM found ORDER BY reservation_id DESC OFFSET {skip} LIMIT {wanted}) AS newest;
 
 -- name: count
-SELECT count(*) FROM (
-  SELECT FROM reservations.reservations
-  WHERE ($1::uuid IS NULL OR guest_id = $1)
-    AND ($2::uuid IS NULL OR trip_id = $2)
-    AND ($3::varchar IS NULL OR status = $3)
-    AND ($4::date IS NULL OR trip_date >= $4)
-    AND ($5::date IS NULL OR trip_date <= $5)
-    AND ($6::varchar IS NULL OR confirmation_code = $6)
-    AND ($7::integer IS NULL OR party_size = $7)
-  LIMIT $8
-) AS found;
+SELECT count(*) FROM (SELECT FROM reservations.reservations WHERE {filters} LIMIT {at_most}) AS found;
+
+-- name: rows
+-- The range of the whole page prunes when this is planned, that of each reservation when it runs.
+SELECT r.reservation_id::text, r.guest_id::text, trip_id::text, confirmation_code, status, trip_date, party_size,
+       total_amount, currency, _rev, r.created_at, updated_at, r.details,
+       ARRAY (SELECT (participant_id::text, p.guest_id::text, role, waiver_signed, p.details)
+              FROM reservations.participants AS p
+              WHERE p.reservation_id = r.reservation_id
+                AND participant_id BETWEEN page.low AND page.high AND participant_id BETWEEN $4 AND $5
+              ORDER BY participant_id) AS party
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS page (reservation_id, low, high)
+JOIN reservations.reservations AS r USING (reservation_id)
+WHERE r.reservation_id = ANY ($1)
+ORDER BY r.reservation_id DESC;

@@ -50,12 +50,12 @@ WITH numbered AS (
          floor($7::integer * power(by_trip, 1.3))::bigint AS trip
   FROM drawn
 )
-SELECT (lpad(to_hex((extract(epoch FROM made) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(a & 4095), 3, '0')
+SELECT (lpad(to_hex((date_part('epoch', made) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(a & 4095), 3, '0')
         || to_hex(8 + (a >> 12 & 3)) || lpad(to_hex(b & 1152921504606846975), 15, '0'))::uuid,
        md5('guest ' || guest || ' ' || $5)::uuid,
        md5('trip ' || trip || ' ' || $5)::uuid,
        -- Odd multipliers permute the numbers below 2^40: no code comes twice.
-       reservations.month_code(made::date) || upper(lpad(to_hex((n * 339852778687) & 1099511627775), 10, '0')),
+       (SELECT reservations.month_code($1::timestamptz::date)) || upper(lpad(to_hex((n * 339852778687) & 1099511627775), 10, '0')),
        CASE WHEN by_status < 0.03 THEN 'cancelled'
             WHEN day < $8::date AND by_status < 0.05 THEN 'no_show'
             WHEN day < $8::date THEN 'completed'
