@@ -1,5 +1,6 @@
 """The reads: straight from Postgres, on the reader's role."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
@@ -213,8 +214,12 @@ class Reads:
     @asynccontextmanager
     async def _connection(self) -> "AsyncIterator[AnyConnection]":
         try:
-            async with self._reader.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):  # the pool's own limit makes a task for each request
+                connection = await self._reader.acquire()
+            try:
                 yield connection
+            finally:
+                await self._reader.release(connection)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if isinstance(error, ValueError):  # what can't be encoded is no fault of the server
                 raise

@@ -147,7 +147,7 @@ class Search:
 
     async def count(self, at_most: int) -> int:
         """Return how many reservations match, counting no further than at_most."""
-        statement = self._shaped("count", at_most=at_most)
+        statement = self.shaped("count", at_most=at_most)
         found: int = await self.connection.fetchval(statement.sql, *statement.arguments)
         return found
 
@@ -177,7 +177,7 @@ class Search:
         """Take in a window, unless it has more matches than at_most; tell whether it was taken in."""
         skip, wanted = stretch.left
         limit = None if at_most is None else at_most + 1
-        statement = self._shaped("gather", window, skip=skip, wanted=wanted, at_most=limit)
+        statement = self.shaped("gather", window, skip=skip, wanted=wanted, at_most=limit)
         row = await self.connection.fetchrow(statement.sql, *statement.arguments)
         matches, newest = row or (0, [])
         if at_most is not None and matches > at_most:
@@ -187,11 +187,12 @@ class Search:
 
     async def _glance(self, window: Window, stretch: Stretch, looked_at: int) -> list[UUID]:
         skip, wanted = stretch.left
-        statement = self._shaped("glance", window, looked_at=looked_at, skip=skip, wanted=wanted)
+        statement = self.shaped("glance", window, looked_at=looked_at, skip=skip, wanted=wanted)
         rows = await self.connection.fetch(statement.sql, *statement.arguments)
         return [row["reservation_id"] for row in rows]
 
-    def _shaped(self, name: str, window: Window | None = None, **limits: int | None) -> Shaped:
+    def shaped(self, name: str, window: Window | None = None, **limits: int | None) -> Shaped:
+        """Return a statement for these filters."""
         values = self.filters.values()
         bounds = {"since": window.since, "before": window.before} if window else {}
         return SHAPES.shaped(name, {**values, **bounds, **limits}, window=bounds, filters=values)
