@@ -1,12 +1,13 @@
 """Searching reservations, newest first: by pages that are counted, or by a cursor that counts nothing.
 
-The newest matches are looked for in windows of time, from now backwards. A window is never left with a match unseen, so
-where its bounds lie decides how long a search takes, not what it finds.
+Common matches lie among the newest rows, rare ones are all fetched and sorted. What is neither is looked for in windows
+of time, from the present backwards. A window is never left with a match unseen, so where its bounds lie decides how
+long a search takes, not what it finds.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -25,10 +26,16 @@ SHAPES = Shapes(SQL)
 LOWEST, BEYOND = UUID(int=0), UUID(int=2**128 - 1)
 #: Rows looked at one by one before an index is asked.
 GLANCED = 2_000
-#: A window with more matches than this, and than are wanted, is halved.
+#: Counting goes no further.
+MOST_COUNTED = 10_001
+#: So many matches in all are fetched at once; more are looked for in windows.
+FEW = 5_000
+#: A window with more matches than this, and than are wanted, is divided.
 GATHERED = 1_000
-FIRST_WINDOW_MS = 31 * 86_400_000
-LONGEST_WINDOW_MS = 128 * FIRST_WINDOW_MS
+PARTS = 8
+DAY_MS = 86_400_000
+FIRST_WINDOW_MS = 31 * DAY_MS
+LONGEST_WINDOW_MS = 64 * FIRST_WINDOW_MS
 SHORTEST_WINDOW_MS = 60_000
 
 
@@ -59,8 +66,9 @@ class Filters:
 
     @property
     def are_narrow(self) -> bool:
-        """Whether few reservations can match, wherever they lie in time."""
-        return self.guest_id is not None or self.confirmation_code is not None
+        """Whether an index leads to few reservations, which must be looked at to tell what matches."""
+        of_a_trip = self.trip_id and (self.status or self.party_size is not None)
+        return bool(self.guest_id or self.confirmation_code is not None or of_a_trip)
 
     def _statuses(self) -> list[str] | None:
         """Return the status; all of them where that makes an index that begins with it serve the other filters."""
@@ -78,23 +86,26 @@ class Window:
     since: UUID
     before: UUID
 
-    def halves(self) -> "Sequence[Window]":
-        """Return the newer and the older half; nothing when it is as short as windows get."""
-        since_ms, before_ms = self.since.int >> 80, self.before.int >> 80
-        if before_ms - since_ms < SHORTEST_WINDOW_MS:
+    def parts(self, latest_ms: int) -> "Sequence[Window]":
+        """Divide it, newest first; into nothing when it is as short as windows get. Ids after the latest lie in one."""
+        since_ms = self.since.int >> 80
+        length_ms = min(self.before.int >> 80, latest_ms) - since_ms
+        if length_ms < SHORTEST_WINDOW_MS:
             return ()
-        middle = _lowest_of((since_ms + before_ms) // 2)
-        return Window(middle, self.before), Window(self.since, middle)
+        inner = [_lowest_of(since_ms + length_ms * part // PARTS) for part in range(PARTS - 1, 0, -1)]
+        return [Window(*each) for each in zip((*inner, self.since), (self.before, *inner), strict=True)]
 
 
-def windows(before: UUID | None, now: datetime) -> Iterator[Window]:
-    """Divide the time before an id (or all time) into windows, newest first, each as long as all before together."""
-    edge = before or BEYOND
-    newest_ms, length_ms = min(edge.int >> 80, unix_ms(now)), FIRST_WINDOW_MS
-    while newest_ms > length_ms and length_ms < LONGEST_WINDOW_MS:
-        since = _lowest_of(newest_ms - length_ms)
-        yield Window(since, edge)
-        edge, length_ms = since, length_ms * 2
+def windows(before: UUID, latest_ms: int) -> Iterator[Window]:
+    """Divide the time before an id into windows, newest first: what is after the latest millisecond, a month, more."""
+    edge, length_ms = before, FIRST_WINDOW_MS
+    since_ms = min(before.int >> 80, latest_ms)
+    while since_ms > 0 and length_ms <= LONGEST_WINDOW_MS:
+        since = _lowest_of(since_ms)
+        if since < edge:
+            yield Window(since, edge)
+            edge = since
+        since_ms, length_ms = since_ms - length_ms, length_ms * 2
     yield Window(LOWEST, edge)
 
 
@@ -107,7 +118,7 @@ class Stretch:
     seen: int = 0
     ids: list[UUID] = field(default_factory=list)
     total: int | None = None
-    """How many match in all, when it came to light."""
+    """How many match in all, whatever the cursor, when it came to light."""
 
     @property
     def is_full(self) -> bool:
@@ -135,14 +146,17 @@ class Search:
     async def newest(self, wanted: int, *, skip: int = 0, before: UUID | None = None) -> Stretch:
         """Return the newest reservations that match, after so many, at most so many; fewer where the matches end."""
         stretch = Stretch(skip, wanted)
-        everything = Window(LOWEST, before or BEYOND)
+        edge = before or BEYOND
         if self.filters.are_narrow:
-            await self._gather(everything, stretch, at_most=None)
-            stretch.total = stretch.seen
+            await self._gather_all(stretch, edge)
         elif not self.filters.values():
-            stretch.ids = await self._glance(everything, stretch, skip + wanted)
-        else:
-            await self._look_back(stretch, before)
+            stretch.ids = await self._glance(Window(LOWEST, edge), stretch, skip + wanted)
+        elif not await self._is_full_at_a_glance(stretch, edge):
+            stretch.total = await self.count(at_most=MOST_COUNTED)
+            if 0 < stretch.total <= FEW:
+                await self._gather_all(stretch, edge)
+            elif stretch.total:
+                await self._look_back(stretch, edge)
         return stretch
 
     async def count(self, at_most: int) -> int:
@@ -159,31 +173,49 @@ class Search:
         lows, highs = [low for low, _ in kin], [high for _, high in kin]
         return await self.connection.fetch(SQL["rows"], ids, lows, highs, min(lows), max(highs))
 
-    async def _look_back(self, stretch: Stretch, before: UUID | None) -> None:
-        backwards = list(windows(before, datetime.now(UTC)))
-        glanced = await self._glance(backwards[0], stretch, max(GLANCED, stretch.skip + stretch.wanted))
-        if len(glanced) == stretch.wanted:
-            stretch.ids = glanced
+    async def _is_full_at_a_glance(self, stretch: Stretch, edge: UUID) -> bool:
+        month = Window(_lowest_of(max(0, min(edge.int >> 80, _now_ms()) - FIRST_WINDOW_MS)), edge)
+        ids = await self._glance(month, stretch, max(GLANCED, stretch.skip + stretch.wanted))
+        if len(ids) == stretch.wanted:
+            stretch.ids = ids
+        return stretch.is_full
+
+    async def _look_back(self, stretch: Stretch, edge: UUID) -> None:
+        latest_ms = self._latest_ms()
+        backwards = list(windows(edge, latest_ms))
         while backwards and not stretch.is_full:
             window = backwards.pop(0)
-            halves = window.halves()
-            most = max(GATHERED, sum(stretch.left)) if halves else None
-            if not await self._gather(window, stretch, at_most=most):
-                backwards[:0] = halves
-        if not backwards:
-            stretch.total = stretch.seen
+            parts = window.parts(latest_ms)
+            most = max(GATHERED, 2 * sum(stretch.left)) if parts else None
+            if not await self._take_in(window, stretch, most):
+                backwards[:0] = parts
 
-    async def _gather(self, window: Window, stretch: Stretch, at_most: int | None) -> bool:
+    def _latest_ms(self) -> int:
+        """Return after which millisecond hardly any match was made: they are made before their trip."""
+        last_day = self.filters.end_date
+        over = datetime.combine(last_day, time.max, UTC) if last_day else None
+        return min(_now_ms(), unix_ms(over)) if over else _now_ms()
+
+    async def _gather_all(self, stretch: Stretch, edge: UUID) -> None:
+        stretch.total, stretch.ids = await self._gather(None, stretch, edge, at_most=None)
+
+    async def _take_in(self, window: Window, stretch: Stretch, at_most: int | None) -> bool:
         """Take in a window, unless it has more matches than at_most; tell whether it was taken in."""
-        skip, wanted = stretch.left
         limit = None if at_most is None else at_most + 1
-        statement = self.shaped("gather", window, skip=skip, wanted=wanted, at_most=limit)
-        row = await self.connection.fetchrow(statement.sql, *statement.arguments)
-        matches, newest = row or (0, [])
+        matches, ids = await self._gather(window, stretch, window.before, limit)
         if at_most is not None and matches > at_most:
             return False
-        stretch.take(matches, newest)
+        stretch.take(matches, ids)
         return True
+
+    async def _gather(
+        self, window: Window | None, stretch: Stretch, edge: UUID, at_most: int | None
+    ) -> tuple[int, list[UUID]]:
+        """Return how many match in a window, or anywhere, and what of them is left to find before an id."""
+        skip, wanted = stretch.left
+        statement = self.shaped("gather", window, before=edge, skip=skip, wanted=wanted, at_most=at_most)
+        row = await self.connection.fetchrow(statement.sql, *statement.arguments)
+        return (row["matches"], row["newest"]) if row else (0, [])
 
     async def _glance(self, window: Window, stretch: Stretch, looked_at: int) -> list[UUID]:
         skip, wanted = stretch.left
@@ -191,11 +223,15 @@ class Search:
         rows = await self.connection.fetch(statement.sql, *statement.arguments)
         return [row["reservation_id"] for row in rows]
 
-    def shaped(self, name: str, window: Window | None = None, **limits: int | None) -> Shaped:
+    def shaped(self, name: str, window: Window | None = None, **others: object) -> Shaped:
         """Return a statement for these filters."""
         values = self.filters.values()
         bounds = {"since": window.since, "before": window.before} if window else {}
-        return SHAPES.shaped(name, {**values, **bounds, **limits}, window=bounds, filters=values)
+        return SHAPES.shaped(name, {**values, **bounds, **others}, window=bounds, filters=values)
+
+
+def _now_ms() -> int:
+    return unix_ms(datetime.now(UTC))
 
 
 def _lowest_of(millisecond: int) -> UUID:

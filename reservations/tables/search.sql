@@ -41,13 +41,14 @@ ORDER BY reservation_id DESC
 OFFSET {skip} LIMIT {wanted};
 
 -- name: gather
--- How many match in a window, counted up to a limit, and the newest of those. Rows are found before they are put in
+-- How many match, counted up to a limit, and the newest of those before an id. Rows are found before they are put in
 -- order, so that the planner chooses by the filters alone: by the order, it would gamble on where the matches lie.
 WITH found AS MATERIALIZED (
   SELECT reservation_id FROM reservations.reservations WHERE {window} AND {filters} LIMIT {at_most}
 )
 SELECT (SELECT count(*) FROM found) AS matches,
-       ARRAY (SELECT reservation_id FROM found ORDER BY reservation_id DESC OFFSET {skip} LIMIT {wanted}) AS newest;
+       ARRAY (SELECT reservation_id FROM found WHERE reservation_id < {before}
+              ORDER BY reservation_id DESC OFFSET {skip} LIMIT {wanted}) AS newest;
 
 -- name: count
 SELECT count(*) FROM (SELECT FROM reservations.reservations WHERE {filters} LIMIT {at_most}) AS found;

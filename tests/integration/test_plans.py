@@ -208,9 +208,9 @@ def searches(row: Mapping[str, Any]) -> Mapping[str, Filters]:
 )
 async def test_a_search_reads_by_index(reader: Connection, batch: Sequence[Mapping[str, Any]], name: str) -> None:
     found = Search(reader, searches(batch[0])[name])
-    everything = Window(LOWEST, search.BEYOND)
     for statement in (
-        found.shaped("gather", everything, skip=0, wanted=21, at_most=1_001),
+        found.shaped("gather", before=search.BEYOND, skip=0, wanted=21, at_most=None),
+        found.shaped("gather", Window(LOWEST, search.BEYOND), skip=0, wanted=21, at_most=1_001),
         found.shaped("count", at_most=10_001),
     ):
         plans = await plans_of(reader, statement.sql, statement.arguments)

@@ -59,12 +59,13 @@ def filters_like(row: Row, shape: Sequence[str], chance: random.Random) -> Filte
     return Filters(**{name: around.get(name, row.get(name)) for name in shape})
 
 
-@pytest.mark.parametrize("few", [False, True], ids=["usual windows", "windows halved all the time"])
+@pytest.mark.parametrize("few", [False, True], ids=["usual limits", "windows divided all the time"])
 async def test_every_combination_of_filters_finds_what_a_look_at_each_reservation_finds(
     reader: Connection, everything: list[Row], monkeypatch: pytest.MonkeyPatch, *, few: bool
 ) -> None:
     if few:
         monkeypatch.setattr(search, "GLANCED", 3)
+        monkeypatch.setattr(search, "FEW", 4)
         monkeypatch.setattr(search, "GATHERED", 2)
     chance = random.Random(11)  # noqa: S311
     for shape in SHAPES:
