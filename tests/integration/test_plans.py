@@ -143,10 +143,11 @@ WRITES: dict[str, tuple[str, Callable[[Given], Arguments]]] = {
         status_history.SQL["told_since"],
         lambda given: (given.ids, given.none(1), *given.kin),
     ),
+    "trip_slots.read": (trip_slots.SQL["read"], lambda given: given.slots),
     "trip_slots.lock": (trip_slots.SQL["lock"], lambda given: given.slots),
-    "trip_slots.write": (
-        trip_slots.SQL["write"],
-        lambda given: (*given.slots, given.none(None), given.none(500)),
+    "trip_slots.change": (
+        trip_slots.SQL["change"],
+        lambda given: (*given.slots, given.none(1), given.none(1), given.none(None)),
     ),
     "guest_days.held": (guest_days.SQL["held"], lambda given: given.days),
     "guest_days.free": (guest_days.SQL["free"], lambda given: (*given.days, given.ids)),
