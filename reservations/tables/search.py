@@ -30,7 +30,7 @@ GLANCED = 2_000
 MOST_COUNTED = 10_001
 #: So many matches in all are fetched at once; more are looked for in windows.
 FEW = 5_000
-#: A window with more matches than this, and than are wanted, is divided.
+#: A window with so many matches more than are wanted is divided.
 GATHERED = 1_000
 PARTS = 8
 DAY_MS = 86_400_000
@@ -186,7 +186,7 @@ class Search:
         while backwards and not stretch.is_full:
             window = backwards.pop(0)
             parts = window.parts(latest_ms)
-            most = max(GATHERED, 2 * sum(stretch.left)) if parts else None
+            most = GATHERED + sum(stretch.left) if parts else None
             if not await self._take_in(window, stretch, most):
                 backwards[:0] = parts
 
