@@ -29,7 +29,7 @@ GLANCED = 2_000
 #: Counting goes no further.
 MOST_COUNTED = 10_001
 #: So many matches in all are fetched at once; more are looked for in windows.
-FEW = 5_000
+FEW = 1_000
 #: A window with so many matches more than are wanted is divided.
 GATHERED = 1_000
 PARTS = 8

@@ -76,7 +76,7 @@ async def test_every_combination_of_filters_finds_what_a_look_at_each_reservatio
         for skip in (0, 7, max(0, len(wanted) - 3), len(wanted) + 5):
             stretch = await found.newest(21, skip=skip)
             assert stretch.ids == wanted[skip : skip + 21], (filters, skip)
-            assert stretch.total in {None, len(wanted)}, filters
+            assert stretch.total in {None, len(wanted), min(len(wanted), search.MOST_COUNTED)}, filters
 
 
 async def test_a_cursor_goes_through_all_matches_once(reader: Connection, everything: list[Row]) -> None:
