@@ -64,7 +64,8 @@ CREATE TABLE faults.sampled_inbox (
 
 CREATE TABLE faults.fact (name text NOT NULL, at timestamptz NOT NULL);
 
--- The seats that each change of a reservation takes (or gives back, below zero), in the order of their writing.
+-- The seats that each change of a reservation takes (or gives back, below zero), in the order of the commits: they are
+-- noted at the commit, while the lock of the trip date is held.
 CREATE TABLE faults.seat_move (
   move      bigserial PRIMARY KEY,
   tx        xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -93,7 +94,8 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER note_seats AFTER INSERT OR UPDATE OF status, party_size, trip_date ON reservations.reservations
+CREATE CONSTRAINT TRIGGER note_seats AFTER INSERT OR UPDATE OF status, party_size, trip_date
+ON reservations.reservations DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW EXECUTE FUNCTION faults.note_seats();
 
 CREATE VIEW faults.outcome AS

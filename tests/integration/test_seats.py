@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -36,13 +37,17 @@ Json = dict[str, Any]
 SEATS = 40
 DAY, OTHER_DAY = "2027-06-12", "2027-06-19"
 LIMIT_S = 60
-#: Every commit's effect on a trip's seats. Whoever changes them holds the lock of the trip date, and notes the time
-#: while holding it: so the times of one trip date are in the order of its commits.
-SALES = """
-SELECT changed_at, sum(CASE WHEN old_status IS NULL THEN party_size ELSE -party_size END)::int AS seats
-FROM reservations.status_history JOIN reservations.reservations USING (reservation_id)
-WHERE trip_id = $1 AND (old_status IS NULL OR new_status = 'cancelled')
-GROUP BY changed_at ORDER BY changed_at"""
+#: Notes what every trip date has sold, while its row is locked: so in the order of the commits.
+NOTE_SALES = """
+CREATE TABLE public.sales (sale bigserial, trip_id uuid, trip_date date, taken integer);
+CREATE FUNCTION public.note_sale() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  INSERT INTO public.sales (trip_id, trip_date, taken) VALUES (NEW.trip_id, NEW.trip_date, NEW.taken);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER note_sale AFTER INSERT OR UPDATE ON reservations.trip_slots
+FOR EACH ROW EXECUTE FUNCTION public.note_sale()"""
+SALES = "SELECT taken FROM public.sales WHERE trip_id = $1 ORDER BY sale"
 SOLD = """
 SELECT s.taken, s.capacity, coalesce(sum(r.party_size) FILTER (WHERE r.status <> 'cancelled'), 0)::int AS held
 FROM reservations.trip_slots AS s LEFT JOIN reservations.reservations AS r USING (trip_id, trip_date)
@@ -71,7 +76,9 @@ async def shop(
     async with (
         a_running_service(servers, template, tmp_path_factory.mktemp("shop"), settings) as service,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        connected(service) as connection,
     ):
+        await connection.execute(NOTE_SALES)
         yield replace(service, session=session)
 
 
@@ -115,16 +122,12 @@ async def sold(connection: "AnyConnection", trip_id: str, day: str = DAY) -> tup
 
 
 async def assert_never_overbooked(service: Service, trip_id: str) -> int:
-    """Play the history of sales in the order of their commits; return how many seats were ever sold."""
+    """Look at the sales of a trip date in the order of their commits; return how many seats were ever sold."""
     async with connected(service) as connection:
-        rows = await connection.fetch(SALES, UUID(trip_id))
+        sales = [row["taken"] for row in await connection.fetch(SALES, UUID(trip_id))]
         assert await trip_slots.imbalances(connection) == []
-    taken = ever = 0
-    for row in rows:
-        taken += row["seats"]
-        ever += max(0, row["seats"])
-        assert 0 <= taken <= SEATS
-    return ever
+    assert all(0 <= taken <= SEATS for taken in sales)
+    return sum(max(0, now - before) for before, now in pairwise(sales))
 
 
 @asynccontextmanager
@@ -276,6 +279,31 @@ async def test_a_batch_may_make_a_reservation_and_move_it(database: str) -> None
             assert [(await sold(connection, trip, day))[0] for day in (DAY, OTHER_DAY)] == [0, 1]
             assert await trip_slots.imbalances(connection) == []
     assert [each.code for each in outcomes] == [None, None, ErrorCode.OVERLAPPING_RESERVATION]
+
+
+async def test_seats_that_others_take_after_they_were_read_are_not_sold_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trip, read = uuid4(), trip_slots.read
+
+    async def read_and_lose(connection: "AnyConnection", slots: Any) -> Any:
+        seats = await read(connection, slots)
+        async with pool.acquire() as other:
+            await other.execute("UPDATE reservations.trip_slots SET taken = 2 WHERE trip_id = $1", trip)
+        return seats
+
+    async with asyncpg.create_pool(database, min_size=2, max_size=2) as pool:
+        await pool.execute("INSERT INTO reservations.trip_slots VALUES ($1, $2::text::date, 2, 1)", trip, DAY)
+        months = BookableMonths()
+        await months.keep(pool)
+        engine = Engine(pool, months, no_neighbours, Rules(), lane=COMMANDS.lane)
+        monkeypatch.setattr(trip_slots, "read", read_and_lose)
+        command = a_command("reservation.create", a_booking(trip_id=str(trip), trip_date=DAY))
+        batch = [COMMAND_TYPES.validate_json(encoded(command))]
+        with pytest.raises(trip_slots.SeatsTakenError):
+            await engine.apply(batch)
+        assert await pool.fetchval("SELECT count(*) FROM reservations.inbox") == 0
+        assert [each.code for each in await engine.apply(batch)] == [ErrorCode.TRIP_FULLY_BOOKED]
 
 
 async def no_neighbours(_: Sequence[AnyCommand]) -> Surroundings:
