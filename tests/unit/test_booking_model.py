@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from random import Random
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from reservations.models.books import Books, Seats, balance
+from reservations.models.books import Books, Holding, SeatChange, Seats, balance
 from reservations.models.commands import (
     AddParticipant,
     AnyCommand,
@@ -297,3 +298,18 @@ class Desk(RuleBasedStateMachine):
 
 Desk.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestDesk = Desk.TestCase
+
+
+def test_the_most_that_was_taken_on_the_way_must_fit_not_what_is_left_of_it() -> None:
+    trip, day = TRIPS[0], DAYS[0]
+    books = Books({(trip, day): Seats(10, 3)})
+    holdings = [Holding(uuid4(), (trip, day), (uuid4(), day), seats) for seats in (4, 2, 1)]
+    books.move(None, holdings[0])
+    books.move(None, holdings[1])
+    books.move(holdings[1], None)
+    books.move(None, holdings[2])
+    books.move(holdings[0], replace(holdings[0], seats=1))
+    assert books.seat_changes() == [((trip, day), SeatChange(seats=2, peak=6, capacity=None))]
+    given_back = Books({(trip, day): Seats(10, 3)})
+    given_back.move(holdings[2], None)
+    assert given_back.seat_changes() == [((trip, day), SeatChange(seats=-1, peak=None, capacity=None))]
