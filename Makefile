@@ -49,7 +49,7 @@ faults: $(VENV)/.dev ## Hurt the service and check its promises: ROUNDS=35 SEED=
 faults-smoke: $(VENV)/.dev ## Let a worker die at each failpoint once, and check the promises.
 	@$(BIN)/python -m tests.faults --failpoints
 
-bench: $(VENV)/.bench ## Measure how fast a worker empties a full command topic.
+bench: $(VENV)/.bench ## Measure how fast one and two workers empty a full command topic.
 	@$(BIN)/python -m tests.bench
 
 check: $(VENV)/.dev ## Run every static check.
