@@ -143,5 +143,7 @@ def _program(home: Home, name: str, libraries: Path, settings: Mapping[str, obje
 
 def _format(program: Program, cluster_id: str) -> None:
     *java, _, file = program.argv
-    tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", file]
+    # With "=": an id may begin with a hyphen.
+    identity = f"--cluster-id={cluster_id}"
+    tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted", identity, "-c", file]
     subprocess.run(tool, check=True, capture_output=True)
