@@ -126,11 +126,14 @@ class BatchConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Seek to what is committed, while nothing is delivered, and count anew.
 
-        The flow is resumed next, and that empties the agents' queues. After two rebalances in a row it may flow
-        already: what was delivered between seeking and resuming would be gone, and not read again.
+        Faust keeps an offset whose commit was refused as committed. Where nothing is committed in truth, it would go on
+        doing so, and acknowledge nothing below it. The flow is resumed next, and that empties the agents' queues.
+        After two rebalances in a row it may flow already: what was delivered between seeking and resuming would be
+        gone, and not read again.
         """
         self.stop_flow()
         self.app.flow_control.suspend()
+        self._committed_offset.clear()
         self._delivered.clear()
         self._read_since_assigned.clear()
         await super().perform_seek()

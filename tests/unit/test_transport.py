@@ -111,6 +111,25 @@ async def test_nothing_is_delivered_between_seeking_and_the_emptying_of_the_queu
     assert consumer.unacknowledged() == {PARTITION: 3}
 
 
+async def test_what_was_refused_to_be_committed_is_acknowledged_when_it_is_read_again(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing_committed() -> dict[TP, None]:
+        return {PARTITION: None}
+
+    async def refuse(_: dict[TP, int]) -> bool:
+        return False
+
+    monkeypatch.setattr(consumer, "seek_to_committed", nothing_committed)
+    monkeypatch.setattr(consumer, "assignment", lambda: {PARTITION})
+    monkeypatch.setattr(consumer, "_commit", refuse)
+    acknowledge(consumer, *deliver(consumer, 0, 1))
+    assert await consumer.commit({PARTITION}) is False
+    await consumer.perform_seek()
+    acknowledge(consumer, *deliver(consumer, 0, 1))
+    assert consumer._new_offset(PARTITION) == 2
+
+
 @pytest.mark.parametrize("flows", [True, False])
 async def test_a_partition_with_a_full_buffer_is_expected_to_stand_still_while_messages_flow(
     consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch, flows: bool

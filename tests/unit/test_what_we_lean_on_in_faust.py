@@ -72,6 +72,11 @@ LEANED_ON: list[tuple[Callable[..., Any], str, str]] = [
         "it forgets acknowledgements before it waits, so we commit first",
     ),
     (
+        stock.Consumer._commit_offsets,
+        "1a6979904118",
+        "it takes a refused offset for committed: BatchConsumer.perform_seek forgets it",
+    ),
+    (
         FlowControlEvent.resume,
         "4dcdc1253fd0",
         "it empties the agents' queues: BatchConsumer.perform_seek lets nothing be delivered before it",
