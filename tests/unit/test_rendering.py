@@ -58,7 +58,7 @@ RESERVATIONS = st.builds(
     participants=st.lists(PARTICIPANTS, max_size=3).map(tuple),
     created_at=INSTANTS,
     updated_at=INSTANTS,
-    rev=st.integers(1, 2**31 - 1),
+    _rev=st.integers(1, 2**31 - 1),
     booking_source=st.sampled_from(BookingSource),
     gear_package_id=st.none() | st.just("alpine-2"),
     special_requirements=st.none() | st.just("No nuts, bitte. 谢谢"),
