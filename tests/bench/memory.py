@@ -8,11 +8,8 @@ last quarter of the time against that in the second quarter.
 import argparse
 import asyncio
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from time import monotonic
 from typing import Any
@@ -21,8 +18,9 @@ from uuid import uuid4
 from reservations.migrations.runner import migrate
 from tests.bench.backlog import a_backlog
 from tests.bench.figures import resident_mb
+from tests.bench.ground import APACHE, EMBEDDED, Ground, a_ground
 from tests.bench.open_loop import creates
-from tests.bench.rest import SETTINGS, servers
+from tests.bench.rest import settings_on
 from tests.bench.wire import Connection, connect, request_of
 from tests.bookings import book
 from tests.conditions import eventually
@@ -114,11 +112,11 @@ async def load_worker(service: Service, count: int) -> dict[str, Any]:
     return {"process": "worker", "commands": done, **verdict(sizes)}
 
 
-async def run(asked: argparse.Namespace, folder: Path, dsn: str, kafka: str, demands: Mapping[str, str]) -> bool:
+async def run(asked: argparse.Namespace, ground: Ground) -> bool:
     """Load what was asked for, and print the verdicts; tell whether all are flat."""
-    await migrate(dsn)
+    await migrate(ground.database_url)
     verdicts = []
-    async with a_service(dsn, kafka, "", folder, {**SETTINGS, **demands}) as service:
+    async with a_service(ground.database_url, ground.kafka.address, "", ground.folder, settings_on(ground)) as service:
         for load, count in ((load_worker, asked.worker), (load_gateway, asked.gateway)):
             if count:
                 verdicts.append(await load(service, count))
@@ -136,13 +134,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.memory", description=__doc__)
     parser.add_argument("--worker", type=int, default=0, help="commands for the worker, such as 1000000")
     parser.add_argument("--gateway", type=int, default=0, help="requests for the gateway, such as 1000000")
-    parser.add_argument("--broker", choices=("embedded", "kafka"), default="embedded")
-    asked, folder = parser.parse_args(), Path(tempfile.mkdtemp(prefix="memory-"))
-    try:
-        with servers(asked.broker, folder) as (dsn, kafka, demands):
-            return 0 if asyncio.run(run(asked, folder, dsn, kafka, demands)) else 1
-    finally:
-        shutil.rmtree(folder)
+    parser.add_argument("--broker", choices=(EMBEDDED, APACHE), default=EMBEDDED)
+    asked = parser.parse_args()
+    with a_ground(asked.broker) as ground:
+        return 0 if asyncio.run(run(asked, ground)) else 1
 
 
 if __name__ == "__main__":
