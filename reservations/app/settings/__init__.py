@@ -1,0 +1,32 @@
+"""Every setting of the service: one environment variable each, validated once at start."""
+
+import sys
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from reservations.app.settings.booking import BookingSettings
+from reservations.app.settings.database import DatabaseSettings
+from reservations.app.settings.kafka import KafkaSettings
+from reservations.app.settings.process import ProcessSettings
+
+
+class Settings(BookingSettings, ProcessSettings, KafkaSettings, DatabaseSettings):
+    """Settings by environment; each field's name in upper case is its variable. Units stand last in the names."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+
+def load_settings() -> Settings:
+    """Return the settings of this process, or end it with a message that names each wrong variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [_complaint(str(each["loc"][0]).upper(), each["msg"], each["input"]) for each in error.errors()]
+        sys.exit("These settings are not usable:\n" + "\n".join(lines))
+
+
+def _complaint(name: str, message: str, value: object) -> str:
+    # An address may hold a password.
+    given = "" if name == "DATABASE_URL" else f" (got {value!r})"
+    return f"  {name}: {message.removeprefix('Value error, ')}{given}"

@@ -1,0 +1,40 @@
+"""Settings of the broker and its topics."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class KafkaSettings(BaseSettings):
+    """Where the brokers are, and how topics and groups are named, made and read."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
+
+    kafka_bootstrap_servers: str = ""
+    """Kafka brokers, `host:port`, comma separated. When unset, `make run` starts a broker of its own."""
+    kafka_topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$")] = ""
+    """Put before the name of every topic and group, to share a cluster."""
+    kafka_group: Annotated[str, Field(min_length=1)] = "svc-reservations"
+    """Consumer group of the workers."""
+    kafka_partitions: PositiveInt = 12
+    """Partitions of the topics that are created."""
+    kafka_replication_factor: PositiveInt = 1
+    """Replicas of the topics that are created."""
+    kafka_enable_idempotence: bool = True
+    """Idempotent producer. Off only for a broker that lacks it, as the embedded one does."""
+    kafka_fetch_wait_ms: PositiveInt = 20
+    """How long a fetch of results waits for one; short where the broker wakes no waiting fetch, as the embedded one."""
+    kafka_session_timeout_s: PositiveFloat = 10
+    """A worker that is silent for so long loses its partitions."""
+    kafka_rebalance_timeout_s: PositiveFloat = 10
+    """How long workers have to hand partitions over."""
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for server in filter(None, value.split(",")):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"{server.strip()!r} is not host:port, as in localhost:9092")
+        return value
