@@ -126,6 +126,7 @@ class Service:
             "KAFKA_PARTITIONS": "4",
             "KAFKA_SESSION_TIMEOUT_S": "6",
             "KAFKA_REBALANCE_TIMEOUT_S": "2",
+            "AUTH": "off",
             "RESERVATIONS_HTTP_PORT": "0",
             "RESERVATIONS_WORKER_HTTP_PORT": "0",
             "POOL_MIN_SIZE": "2",

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from reservations.agents.survival import Patience, kafka_is_away
-from reservations.app import dependencies, kafka, logs
+from reservations.app import authentication, dependencies, kafka, logs
 from reservations.app.metrics import GatewayMetrics, PoolCollector
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
@@ -49,6 +49,7 @@ async def run(settings: Settings) -> int:
 
 
 async def _assemble(settings: Settings, stack: AsyncExitStack, patience: Patience) -> web.Application:
+    identify = await authentication.identify(settings, stack)
     pool = database.pool_of(settings.database_url, database.READER, settings.pool_limits("gateway"))
     await dependencies.open_pool(pool, patience)
     stack.push_async_callback(dependencies.close_pool, pool)
@@ -71,7 +72,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack, patience: Patienc
     }
     health = Health(checks, _judge, lambda: None)
     others: Sequence[web.AbstractRouteDef] = [*document_routes(openapi(offered)), *health.routes(registry)]
-    return gateway(offered, others, metrics.observe)
+    return gateway(offered, others, metrics.observe, identify)
 
 
 def _judge(failed: set[str]) -> Readiness:

@@ -14,6 +14,7 @@ from reservations.http.reads import (
 )
 from reservations.http.requests import ChangeHeaders, ReadHeaders, WriteHeaders
 from reservations.http.writes import CancelQuery, PendingCommand, ReservationPatch, StatusUpdate, Writes
+from reservations.models.access import Action
 from reservations.models.commands import NewParticipant, NewReservation
 from reservations.models.reservation import Participant, Reservation
 
@@ -21,7 +22,13 @@ BOOKING, COMMANDS = "Booking", "Commands"
 TAG = {"ETag": "The revision, quoted."}
 RETRY = {"Retry-After": "Seconds after which to try again."}
 
-INVALID = {400: Answer("Something in the request is not valid; the fields are named.", Error)}
+ACCESS = {
+    401: Answer(
+        "There is no token, or none that is valid here.", Error, headers={"WWW-Authenticate": "How to say who you are."}
+    ),
+    403: Answer("The token does not allow this.", Error),
+}
+INVALID = {400: Answer("Something in the request is not valid; the fields are named.", Error), **ACCESS}
 MISSING = {404: Answer("There is no such reservation.", Error)}
 READ_AWAY = {503: Answer("Reads can't be answered now.", Error, headers=RETRY)}
 WRITE = {
@@ -65,6 +72,7 @@ def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "searchReservations",
             "Search reservations",
             BOOKING,
+            Action.READ,
             reads.search,
             {200: Answer("A page, newest first.", ReservationPage), **INVALID, **READ_AWAY},
             description="Totals are exact up to 10,000: see `total_is_exact`. Follow `next_cursor` to count nothing.",
@@ -76,6 +84,7 @@ def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "createReservation",
             "Create a reservation",
             BOOKING,
+            Action.CREATE,
             writes.create,
             {
                 201: Answer("Created.", Reservation, headers={"Location": "Where it is.", **TAG}),
@@ -99,6 +108,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "getReservation",
             "Read a reservation",
             BOOKING,
+            Action.READ,
             reads.find,
             {
                 200: Answer("The reservation.", ReservationWithMore, headers=TAG),
@@ -116,6 +126,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "updateReservation",
             "Modify a reservation",
             BOOKING,
+            Action.CHANGE,
             writes.patch,
             {
                 200: Answer("Modified.", Reservation, headers=TAG),
@@ -134,6 +145,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "cancelReservation",
             "Cancel a reservation; it stays readable",
             BOOKING,
+            Action.CHANGE,
             writes.cancel,
             {
                 200: Answer("Cancelled.", Reservation, headers=TAG),
@@ -156,6 +168,7 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "getParticipants",
             "Read the party",
             BOOKING,
+            Action.READ,
             reads.participants,
             {
                 200: Answer("The participants.", Participant, many=True, headers=TAG),
@@ -172,6 +185,7 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "addParticipant",
             "Add a participant",
             BOOKING,
+            Action.CHANGE,
             writes.add_participant,
             {
                 201: Answer("Added.", Participant, headers={"ETag": "The reservation's revision, quoted."}),
@@ -190,6 +204,7 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "updateReservationStatus",
             "Move a reservation to another status",
             BOOKING,
+            Action.CHANGE,
             writes.set_status,
             {
                 200: Answer("Moved.", Reservation, headers=TAG),
@@ -212,6 +227,7 @@ def _command(reads: Reads) -> Operation:
         "getCommand",
         "Read where a command stands",
         COMMANDS,
+        Action.FOLLOW,
         reads.command,
         {200: Answer("Its status, with its result when it has one.", CommandStatus), **INVALID, **READ_AWAY},
     )

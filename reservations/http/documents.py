@@ -10,7 +10,7 @@ import orjson
 import yaml
 from aiohttp import ETag, web
 
-from reservations.http.operations import Handler
+from reservations.http.callers import Handler
 
 _HTML = "text/html; charset=utf-8"
 _CSS = "text/css; charset=utf-8"

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from reservations.http.callers import Identify
 from reservations.http.operations import Operation, routes
 from reservations.http.problems import ProblemError, problem, problem_of, respond
 from reservations.http.requests import MAX_BODY_BYTES
@@ -21,11 +22,14 @@ Observe = Callable[[str, str, int, float], None]
 
 
 def gateway(
-    operations: Sequence[Operation], others: Sequence[web.AbstractRouteDef], observe: Observe
+    operations: Sequence[Operation],
+    others: Sequence[web.AbstractRouteDef],
+    observe: Observe,
+    identify: Identify | None = None,
 ) -> web.Application:
-    """Return the application that serves the operations and other routes."""
+    """Return the application that serves the operations to those who are identified, and other routes to anybody."""
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_watched(observe), _answer_errors])
-    application.add_routes([*routes(operations), *others])
+    application.add_routes([*routes(operations, identify), *others])
     return application
 
 

@@ -25,6 +25,15 @@ A change based on a stale `_rev` is refused. A change whose outcome takes too lo
 """
 
 
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "Signed by the issuer for this service; its claims `role`, `guest_id`, `partner_id` and `scope` "
+    "say what it is good for. Not asked for by a service that runs open, as on a developer's machine.",
+}
+
+
 class _PlainSchema(GenerateJsonSchema):
     """JSON schema with what a reader needs: no titles that repeat a field's name, no null as a default."""
 
@@ -86,7 +95,8 @@ def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
         "paths": paths,
-        "components": {"schemas": schemas.components(operations)},
+        "components": {"schemas": schemas.components(operations), "securitySchemes": {"token": _TOKEN}},
+        "security": [{"token": []}],
     }
 
 

@@ -1,13 +1,14 @@
 """What an HTTP operation is: one declaration that both the routes and the OpenAPI document are made from."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from reservations.http.callers import Handler, Identify, admitting
+from reservations.models.access import Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation: where it is, what it takes, what it answers by status, and the coroutine that handles it.
+    """An operation: where it is, what it takes, what it answers by status, who may use it, and what handles it.
 
     Path parameters are UUIDs, named in braces. Query and header parameters are the fields of a model each, header
     names being the fields' aliases.
@@ -33,6 +34,7 @@ class Operation:
     operation_id: str
     summary: str
     tag: str
+    action: Action
     handler: Handler
     answers: Mapping[int, Answer]
     description: str = ""
@@ -42,6 +44,10 @@ class Operation:
     body_example: Mapping[str, Any] | None = None
 
 
-def routes(operations: Sequence[Operation]) -> list[web.RouteDef]:
-    """Return the routes of operations."""
-    return [web.route(o.method, o.path, o.handler, name=o.operation_id) for o in operations]
+def routes(operations: Sequence[Operation], identify: Identify | None) -> list[web.RouteDef]:
+    """Return the routes of operations, open to those who may use them, or to anybody where nobody is identified."""
+    return [web.route(o.method, o.path, _handler(o, identify), name=o.operation_id) for o in operations]
+
+
+def _handler(operation: Operation, identify: Identify | None) -> Handler:
+    return admitting(operation.action, operation.handler, identify) if identify else operation.handler

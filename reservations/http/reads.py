@@ -13,10 +13,12 @@ import structlog
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
+from reservations.http.callers import caller_of
 from reservations.http.problems import problem
 from reservations.http.rendering import body_of, party_shown, payments_shown, reservation_shown
 from reservations.http.requests import Query, entity_tag, is_unchanged, path_id, read_query
 from reservations.http.writes import RETRY_AFTER_S, not_found
+from reservations.models.access import Caller
 from reservations.models.errors import ErrorCode
 from reservations.models.fields import MAX_REV, Day
 from reservations.models.reservation import PaymentEntry, Reservation, StatusChange
@@ -99,7 +101,7 @@ class SearchQuery(Query):
             raise ValueError("can't be given together with page")
         return cursor
 
-    def filters(self) -> Filters:
+    def filters(self, caller: Caller) -> Filters:
         """Return what a reservation must match."""
         return Filters(
             self.guest_id,
@@ -109,6 +111,7 @@ class SearchQuery(Query):
             self.end_date,
             self.confirmation_code,
             self.party_size,
+            caller.acting_for,
         )
 
 
@@ -165,7 +168,7 @@ class Reads:
         include = read_query(request, IncludeQuery).include or "" if request.query_string else ""
         reservation_id = path_id(request, "reservation_id")
         async with self._connection() as connection:
-            row = await _existing(connection, reservation_id)
+            row = await _existing(connection, reservation_id, caller_of(request))
             if is_unchanged(request, row["_rev"]):
                 return _unchanged(row)
             shown = reservation_shown(row)
@@ -180,7 +183,7 @@ class Reads:
         """GET /reservations/{reservation_id}/participants."""
         read_query(request, Query)
         async with self._connection() as connection:
-            row = await _existing(connection, path_id(request, "reservation_id"))
+            row = await _existing(connection, path_id(request, "reservation_id"), caller_of(request))
         if is_unchanged(request, row["_rev"]):
             return _unchanged(row)
         return _json(body_of(party_shown(row["party"])), {"ETag": entity_tag(row["_rev"])})
@@ -189,7 +192,7 @@ class Reads:
         """GET /reservations."""
         query = read_query(request, SearchQuery)
         async with self._connection() as connection, connection.transaction(isolation="repeatable_read"):
-            found = Search(connection, query.filters())
+            found = Search(connection, query.filters(caller_of(request)))
             stretch = await found.newest(query.size + 1, skip=query.page * query.size, before=query.cursor or None)
             total = await self._total(found, query, stretch)
             rows = await found.rows(stretch.ids[: query.size])
@@ -199,7 +202,7 @@ class Reads:
         """GET /commands/{command_id}."""
         command_id = path_id(request, "command_id")
         async with self._connection() as connection:
-            outcome = await inbox.outcome_of(connection, command_id)
+            outcome = await inbox.outcome_of(connection, command_id, caller_of(request).sees_commands_of)
         if outcome is None:
             pending = {"command_id": command_id, "status": "PENDING", "result": None}
             return _json(orjson.dumps(pending), {"Retry-After": str(RETRY_AFTER_S)})
@@ -227,8 +230,8 @@ class Reads:
             raise problem(ErrorCode.DATABASE_UNAVAILABLE, "Reads can't be answered now; try again.") from None
 
 
-async def _existing(connection: "AnyConnection", reservation_id: UUID) -> "Record":
-    row = await reservations.find(connection, reservation_id)
+async def _existing(connection: "AnyConnection", reservation_id: UUID, caller: Caller) -> "Record":
+    row = await reservations.find(connection, reservation_id, caller.acting_for)
     if row is None:
         raise not_found(reservation_id)
     return row

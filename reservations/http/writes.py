@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
+from reservations.http.callers import caller_of
 from reservations.http.desk import CommandDesk
 from reservations.http.problems import ProblemError, problem
 from reservations.http.replies import Result
@@ -25,6 +26,7 @@ from reservations.http.requests import (
     waiting_limit_s,
 )
 from reservations.http.tracing import COMMAND_ID, trace_of
+from reservations.models.access import Caller, refuse_beyond_rights
 from reservations.models.commands import (
     AddParticipant,
     Cancellation,
@@ -46,7 +48,6 @@ from reservations.models.vocabulary import CancellationReason
 
 #: Makes a command's id from a caller's idempotency key (UUIDv5, RFC 9562 section 5.5).
 IDEMPOTENCY_NAMESPACE = UUID("5f2c6f0e-7d0b-5d5e-9a77-0a4b8c3f9d21")
-ANONYMOUS = "anonymous"
 RETRY_AFTER_S = 1
 
 
@@ -90,7 +91,7 @@ class Writes:
         """POST /reservations."""
         headers = read_headers(request, WriteHeaders)
         payload = await read_body(request, NewReservation)
-        command = CreateReservation(**_envelope(headers), payload=payload)
+        command = CreateReservation(**_envelope(caller_of(request), headers), payload=payload)
         return await self._answer(request, headers, command, _created)
 
     async def patch(self, request: web.Request) -> web.Response:
@@ -101,7 +102,7 @@ class Writes:
         if refusal:
             raise ProblemError(refusal)
         command = UpdateReservation(
-            **_envelope(headers, reservation_id, expected_rev(request, body.rev, required=True)),
+            **_envelope(caller_of(request), headers, reservation_id, expected_rev(request, body.rev, required=True)),
             payload=ReservationChanges.model_construct(**body.changes()),
         )
         return await self._answer(request, headers, command, _changed)
@@ -111,7 +112,8 @@ class Writes:
         headers, reservation_id = read_headers(request, ChangeHeaders), _reservation_id(request)
         query = read_query(request, CancelQuery)
         command = CancelReservation(
-            **_envelope(headers, reservation_id, expected_rev(request)), payload=Cancellation(reason=query.reason)
+            **_envelope(caller_of(request), headers, reservation_id, expected_rev(request)),
+            payload=Cancellation(reason=query.reason),
         )
         return await self._answer(request, headers, command, _changed)
 
@@ -119,7 +121,8 @@ class Writes:
         """POST /reservations/{reservation_id}/participants."""
         headers, reservation_id = read_headers(request, ChangeHeaders), _reservation_id(request)
         payload = await read_body(request, NewParticipant)
-        command = AddParticipant(**_envelope(headers, reservation_id, expected_rev(request)), payload=payload)
+        envelope = _envelope(caller_of(request), headers, reservation_id, expected_rev(request))
+        command = AddParticipant(**envelope, payload=payload)
         return await self._answer(request, headers, command, _joined)
 
     async def set_status(self, request: web.Request) -> web.Response:
@@ -127,7 +130,7 @@ class Writes:
         headers, reservation_id = read_headers(request, ChangeHeaders), _reservation_id(request)
         body = await read_body(request, StatusUpdate)
         command = TransitionReservation(
-            **_envelope(headers, reservation_id, expected_rev(request, body.rev, required=True)),
+            **_envelope(caller_of(request), headers, reservation_id, expected_rev(request, body.rev, required=True)),
             payload=Transition.model_validate(body.model_dump(exclude={"rev"}, exclude_unset=True)),
         )
         return await self._answer(request, headers, command, _changed)
@@ -135,6 +138,9 @@ class Writes:
     async def _answer(
         self, request: web.Request, headers: WriteHeaders, command: Command, render: Render
     ) -> web.Response:
+        refusal = refuse_beyond_rights(command)
+        if refusal:
+            raise ProblemError(refusal)
         request[COMMAND_ID] = command.command_id
         limit_s = waiting_limit_s(headers.prefer, self._command_timeout_s)
         result = await self._desk.submit(command, trace_of(request), limit_s)
@@ -160,21 +166,24 @@ def not_found(reservation_id: UUID) -> ProblemError:
     return ProblemError(Rejected(ErrorCode.RESERVATION_NOT_FOUND, f"There is no reservation {reservation_id}."))
 
 
-def _envelope(headers: WriteHeaders, reservation_id: UUID | None = None, rev: int | None = None) -> dict[str, Any]:
+def _envelope(
+    caller: Caller, headers: WriteHeaders, reservation_id: UUID | None = None, rev: int | None = None
+) -> dict[str, Any]:
     now = datetime.now(UTC)
     return {
-        "command_id": _command_id(headers.idempotency_key, now),
+        "command_id": _command_id(caller, headers.idempotency_key, now),
         "reservation_id": reservation_id,
         "issued_at": now,
-        "issued_by": ANONYMOUS,
+        "issued_by": caller.name,
+        "acting_for": caller.acting_for,
         "expected_rev": rev,
     }
 
 
-def _command_id(idempotency_key: str | None, now: datetime) -> UUID:
+def _command_id(caller: Caller, idempotency_key: str | None, now: datetime) -> UUID:
     if idempotency_key is None:
         return uuid7(unix_ms(now))
-    return uuid5(IDEMPOTENCY_NAMESPACE, f"{ANONYMOUS} {idempotency_key}")
+    return uuid5(IDEMPOTENCY_NAMESPACE, f"{caller.name} {idempotency_key}")
 
 
 def _json(body: Any, status: int, headers: dict[str, str]) -> web.Response:

@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from reservations.models.acting import ActingFor
 from reservations.models.fields import (
     JSON_NUMBER,
     MAX_PARTY_SIZE,
@@ -132,6 +133,8 @@ class Envelope(Message):
     issued_at: Annotated[datetime, Field(strict=False)]
     issued_by: Annotated[NonEmptyText, Field(max_length=100)]
     """Who asks; becomes `changed_by`."""
+    acting_for: ActingFor | None = None
+    """For whom, when it is not for everybody: reservations of others are not there for the command then."""
     expected_rev: Rev | None = None
     """The revision the change is based on; a stale one is refused."""
 
@@ -233,4 +236,6 @@ def _asked(command: AnyCommand) -> str:
 def fingerprint(command: AnyCommand) -> UUID:
     """Return a 128-bit hash of what a command asks for: equal for a repetition, different for another request."""
     asked = f"{command.type}|{command.reservation_id}|{command.expected_rev}|{_asked(command)}"
+    if command.acting_for:
+        asked += f"|{command.acting_for.model_dump_json()}"
     return UUID(bytes=blake2b(asked.encode(), digest_size=16).digest())

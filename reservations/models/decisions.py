@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from reservations.models import payments
+from reservations.models.access import refuse_beyond_rights
 from reservations.models.books import holding_of
 from reservations.models.commands import (
     AddParticipant,
@@ -44,11 +45,14 @@ def decide(state: Reservation | None, command: AnyCommand, context: Context) -> 
 
 
 def _decide(state: Reservation | None, command: AnyCommand, context: Context) -> Decision:
+    refusal = refuse_beyond_rights(command)
+    if refusal:
+        return refusal
     if isinstance(command, CreateReservation):
         return _create(state, command, context)
     if isinstance(command, RecordPayment):
         return payments.record(state, command, context)
-    if state is None:
+    if state is None or not _is_there_for(command, state):
         return Rejected(
             ErrorCode.RESERVATION_NOT_FOUND,
             f"There is no reservation {command.reservation_id}.",
@@ -57,6 +61,10 @@ def _decide(state: Reservation | None, command: AnyCommand, context: Context) ->
     if command.expected_rev is not None and command.expected_rev != state.rev:
         return _revision_conflict(command.expected_rev, state)
     return _DECISIONS[command.type](state, command, context)
+
+
+def _is_there_for(command: AnyCommand, state: Reservation) -> bool:
+    return command.acting_for is None or command.acting_for.owns(state.guest_id, state.partner_id)
 
 
 def _create(state: Reservation | None, command: CreateReservation, context: Context) -> Decision:
@@ -105,6 +113,7 @@ def _book(command: CreateReservation, booked: Mapping[str, Any], context: Contex
         gear_package_id=booking.gear_package_id,
         special_requirements=booking.special_requirements,
         emergency_contact=booking.emergency_contact,
+        partner_id=command.acting_for.partner_id if command.acting_for else None,
         promo_code=booking.promo_code,
         told=Told(lane=context.lane, since_rev=1),
     )

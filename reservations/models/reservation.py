@@ -8,12 +8,13 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 from pydantic.json_schema import SkipJsonSchema
 
+from reservations.models.acting import PartnerId
 from reservations.models.commands import EmergencyContact, GearPackageId, SpecialRequirements
 from reservations.models.fields import JSON_NUMBER, Amount, Currency, PartySize
 from reservations.models.vocabulary import BookingSource, PaymentStatus, Role, Status
 
 #: Kept, but not part of what callers see of a reservation.
-HIDDEN = {"promo_code", "paid_amount", "payments", "told"}
+HIDDEN = {"partner_id", "promo_code", "paid_amount", "payments", "told"}
 
 
 class View(BaseModel):
@@ -72,6 +73,8 @@ class ReservationDetails(View):
     special_requirements: SpecialRequirements | None = None
     emergency_contact: EmergencyContact | None = None
     payment_reference: str | None = None
+    partner_id: SkipJsonSchema[PartnerId | None] = None
+    """Which partner made it, if one did."""
     promo_code: SkipJsonSchema[str | None] = None
     paid_amount: SkipJsonSchema[Annotated[Decimal, JSON_NUMBER]] = Decimal(0)
     """Paid, less what was refunded."""

@@ -57,6 +57,7 @@ class Entry:
     publications: str = "[]"
     parked: str | None = None
     released: str = "[]"
+    issued_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ class Worksheet:
             publications,
             parked=None if outcome.result else wire(command).decode(),
             released=_kept_of(outcome.released),
+            issued_by=command.issued_by,
         )
         self._seen[command.command_id] = Seen(asked, outcome.result, publications, _kept_of(outcome.released))
 

@@ -93,10 +93,11 @@ def _columns(entries: Sequence[Entry]) -> tuple[list[object], ...]:
         [e.publications for e in entries],
         [e.parked for e in entries],
         [e.released for e in entries],
+        [e.issued_by for e in entries],
     )
 
 
-async def outcome_of(connection: "AnyConnection", message_id: UUID) -> str | None:
-    """Return the outcome of a message (JSON), if it was handled."""
-    outcome: str | None = await connection.fetchval(SQL["outcome_of"], message_id)
+async def outcome_of(connection: "AnyConnection", message_id: UUID, issued_by: str | None = None) -> str | None:
+    """Return the outcome of a message (JSON) if it was handled, and was issued by that one where one is named."""
+    outcome: str | None = await connection.fetchval(SQL["outcome_of"], message_id, issued_by)
     return outcome

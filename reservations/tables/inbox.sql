@@ -25,8 +25,10 @@ FOR UPDATE SKIP LOCKED;
 
 -- name: insert
 INSERT INTO reservations.inbox
-       (message_id, kind, reservation_id, fingerprint, outcome, publications, parked, released)
-SELECT * FROM unnest($1::uuid[], $2::varchar[], $3::uuid[], $4::uuid[], $5::json[], $6::json[], $7::json[], $8::json[])
+       (message_id, kind, reservation_id, fingerprint, outcome, publications, parked, released,
+        issued_by)
+SELECT * FROM unnest($1::uuid[], $2::varchar[], $3::uuid[], $4::uuid[], $5::json[], $6::json[], $7::json[], $8::json[],
+                     $9::varchar[])
 ORDER BY 1;
 
 -- name: answer
@@ -36,4 +38,4 @@ FROM unnest($1::uuid[], $2::json[], $3::json[], $4::json[]) AS u (message_id, ou
 WHERE i.message_id = u.message_id AND (i.outcome IS NULL OR i.outcome ->> 'outcome' = 'dead_lettered');
 
 -- name: outcome_of
-SELECT outcome FROM reservations.inbox WHERE message_id = $1;
+SELECT outcome FROM reservations.inbox WHERE message_id = $1 AND ($2::varchar IS NULL OR issued_by = $2);

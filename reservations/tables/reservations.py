@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 
+from reservations.models.acting import ActingFor
 from reservations.models.identifiers import in_order, kin_range
 from reservations.models.reservation import Participant, Reservation, ReservationDetails
 from reservations.models.vocabulary import stored
@@ -42,9 +43,13 @@ async def lock(connection: "AnyConnection", ids: Collection[UUID]) -> dict[UUID,
     return {row["reservation_id"]: reservation_of(row, parties.get(row["reservation_id"], ())) for row in rows}
 
 
-async def find(connection: "AnyConnection", reservation_id: UUID) -> "Record | None":
-    """Return the row of the reservation with this id, with its party, to be shown."""
-    return await connection.fetchrow(SQL["find"], reservation_id, *kin_range(reservation_id, reservation_id))
+async def find(
+    connection: "AnyConnection", reservation_id: UUID, acting_for: ActingFor | None = None
+) -> "Record | None":
+    """Return the row of the reservation with this id, with its party, if it is there for whom one acts for."""
+    guest_id, partner_id = (acting_for.guest_id, acting_for.partner_id) if acting_for else (None, None)
+    kin = kin_range(reservation_id, reservation_id)
+    return await connection.fetchrow(SQL["find"], reservation_id, *kin, guest_id, partner_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ SELECT reservation_id::text, guest_id::text, trip_id::text, confirmation_code, s
               WHERE reservation_id = $1 AND participant_id BETWEEN $2 AND $3
               ORDER BY participant_id) AS party
 FROM reservations.reservations
-WHERE reservation_id = $1;
+WHERE reservation_id = $1
+  AND ($4::uuid IS NULL OR guest_id = $4) AND ($5::text IS NULL OR details ->> 'partner_id' = $5);
 
 -- name: booked
 -- What of a reservation never changes, and its party so far; read without a lock.

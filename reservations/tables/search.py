@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from reservations.models.acting import ActingFor
 from reservations.models.identifiers import kin_range, unix_ms
 from reservations.models.vocabulary import Status, stored
 from reservations.tables.shapes import Shaped, Shapes
@@ -41,7 +42,10 @@ SHORTEST_WINDOW_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a reservation must match; None matches all. Dates are inclusive, on the trip date."""
+    """What a reservation must match; None matches all. Dates are inclusive, on the trip date.
+
+    `acting_for` says whose reservations are there at all, whatever the others ask for.
+    """
 
     guest_id: UUID | None = None
     trip_id: UUID | None = None
@@ -50,10 +54,13 @@ class Filters:
     end_date: date | None = None
     confirmation_code: str | None = None
     party_size: int | None = None
+    acting_for: ActingFor | None = None
 
     def values(self) -> dict[str, object]:
         """Return the arguments by the names of their conditions."""
         named = {
+            "own_guest_id": self.acting_for and self.acting_for.guest_id,
+            "own_partner_id": self.acting_for and self.acting_for.partner_id,
             "guest_id": self.guest_id,
             "trip_id": self.trip_id,
             "statuses": self._statuses(),
@@ -68,14 +75,15 @@ class Filters:
     def are_narrow(self) -> bool:
         """Whether an index leads to few reservations, which must be looked at to tell what matches."""
         of_a_trip = self.trip_id and (self.status or self.party_size is not None)
-        return bool(self.guest_id or self.confirmation_code is not None or of_a_trip)
+        of_a_guest = self.guest_id or (self.acting_for and self.acting_for.guest_id)
+        return bool(of_a_guest or self.confirmation_code is not None or of_a_trip)
 
     def _statuses(self) -> list[str] | None:
         """Return the status; all of them where that makes an index that begins with it serve the other filters."""
         if self.status:
             return [stored(self.status)]
         ranged = self.start_date or self.end_date or self.party_size is not None
-        found_otherwise = self.guest_id or self.trip_id or self.confirmation_code is not None
+        found_otherwise = self.acting_for or self.guest_id or self.trip_id or self.confirmation_code is not None
         return [stored(status) for status in Status] if ranged and not found_otherwise else None
 
 

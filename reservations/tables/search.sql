@@ -4,6 +4,12 @@
 -- name: guest_id
 guest_id = {guest_id}
 
+-- name: own_guest_id
+guest_id = {own_guest_id}
+
+-- name: own_partner_id
+details ->> 'partner_id' = {own_partner_id}
+
 -- name: trip_id
 trip_id = {trip_id}
 
@@ -31,7 +37,7 @@ reservation_id < {before}
 -- name: glance
 -- What matches among the newest. The limit inside keeps the order of the key: nothing is sorted, no index is tried.
 SELECT reservation_id
-FROM (SELECT reservation_id, guest_id, trip_id, status, trip_date, confirmation_code, party_size
+FROM (SELECT reservation_id, guest_id, trip_id, status, trip_date, confirmation_code, party_size, details
       FROM reservations.reservations
       WHERE {window}
       ORDER BY reservation_id DESC

@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 
 import aiohttp
 
-from reservations.http.writes import ANONYMOUS, IDEMPOTENCY_NAMESPACE
+from reservations.http.writes import IDEMPOTENCY_NAMESPACE
+from reservations.models.access import ANYBODY
 from tests.bookings import a_payment
 from tests.faults.chance import DUPLICATES, READS, STALE, Chance, Json
 from tests.faults.deployment import PAYMENTS, Deployment
@@ -67,7 +68,7 @@ class Request:
     @property
     def command_id(self) -> UUID:
         """Return the id of the command that the gateway makes of it."""
-        return uuid5(IDEMPOTENCY_NAMESPACE, f"{ANONYMOUS} {self.key}")
+        return uuid5(IDEMPOTENCY_NAMESPACE, f"{ANYBODY.name} {self.key}")
 
 
 class Caller:

@@ -79,6 +79,7 @@ class Deployment:
             "KAFKA_SESSION_TIMEOUT_S": "6",
             "KAFKA_REBALANCE_TIMEOUT_S": "4",
             "RESERVATIONS_WORKER_HTTP_PORT": "0",
+            "AUTH": "off",
             "COMMAND_TIMEOUT_S": "3",
             "POOL_MIN_SIZE": "2",
             "POOL_MAX_SIZE": "10",

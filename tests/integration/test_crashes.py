@@ -16,7 +16,8 @@ import asyncpg
 import pytest
 from aiokafka import ConsumerRecord
 
-from reservations.http.writes import ANONYMOUS, IDEMPOTENCY_NAMESPACE
+from reservations.http.writes import IDEMPOTENCY_NAMESPACE
+from reservations.models.access import ANYBODY
 from reservations.models.identifiers import unix_ms, uuid7
 from reservations.models.topics import BULK_COMMANDS, COMMANDS, CREATED, RESULTS, STATUS_CHANGED
 from tests.bookings import a_booking, a_command, decoded, send_commands
@@ -67,7 +68,7 @@ class Load:
 
     async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         key = str(uuid4())
-        command_id = uuid5(IDEMPOTENCY_NAMESPACE, f"{ANONYMOUS} {key}")
+        command_id = uuid5(IDEMPOTENCY_NAMESPACE, f"{ANYBODY.name} {key}")
         self.sent.add(command_id)
         status, body, _ = await self.service.ask(method, path, headers={"Idempotency-Key": key}, **options)
         self.answers.append((status, body))

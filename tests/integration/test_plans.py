@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from reservations.models.acting import ActingFor
 from reservations.models.identifiers import kin_range, time_of
 from reservations.models.vocabulary import Status
 from reservations.tables import (
@@ -122,7 +123,7 @@ WRITES: dict[str, tuple[str, Callable[[Given], Arguments]]] = {
         inbox.SQL["answer"],
         lambda given: (given.commands, given.none("{}"), given.none("[]"), given.none(None)),
     ),
-    "inbox.outcome_of": (inbox.SQL["outcome_of"], lambda given: (given.commands[0],)),
+    "inbox.outcome_of": (inbox.SQL["outcome_of"], lambda given: (given.commands[0], "guest:somebody")),
     "reservations.lock": (reservations.SQL["lock"], lambda given: (given.ids, *given.span)),
     "reservations.booked": (reservations.SQL["booked"], lambda given: (given.ids, *given.span, *given.kin)),
     "reservations.update": (reservations.SQL["update"], Given.changed),
@@ -193,6 +194,9 @@ def searches(row: Mapping[str, Any]) -> Mapping[str, Filters]:
     return {
         "guest": Filters(guest_id=row["guest_id"]),
         "guest unknown": Filters(guest_id=uuid4()),
+        "own, of a guest": Filters(acting_for=ActingFor(guest_id=row["guest_id"])),
+        "own, of a partner": Filters(acting_for=ActingFor(partner_id="nobody")),
+        "own, of a partner, week": Filters(acting_for=ActingFor(partner_id="nobody"), start_date=day, end_date=week),
         "trip, month": Filters(trip_id=row["trip_id"], start_date=day, end_date=day + timedelta(days=30)),
         "status rare": Filters(status=Status.PENDING),
         "days": Filters(start_date=day, end_date=day + timedelta(days=1)),
@@ -205,7 +209,7 @@ def searches(row: Mapping[str, Any]) -> Mapping[str, Filters]:
 
 
 @pytest.mark.parametrize(
-    "name", searches({"trip_date": NOW.date(), "guest_id": 1, "trip_id": 1, "confirmation_code": ""})
+    "name", searches({"trip_date": NOW.date(), "guest_id": uuid4(), "trip_id": 1, "confirmation_code": ""})
 )
 async def test_a_search_reads_by_index(reader: Connection, batch: Sequence[Mapping[str, Any]], name: str) -> None:
     found = Search(reader, searches(batch[0])[name])
@@ -243,7 +247,7 @@ async def test_what_a_caller_names_is_read_in_its_month_only(
     one: UUID = batch[0]["reservation_id"]
     low, high = kin_range(one, one)
     sql, arguments = {
-        "find": (reservations.SQL["find"], (one, low, high)),
+        "find": (reservations.SQL["find"], (one, low, high, batch[0]["guest_id"], None)),
         "of_reservation": (status_history.SQL["of_reservation"], (one, low, high)),
         "rows": (search.SQL["rows"], ([one], [low], [high], low, high)),
     }[name]

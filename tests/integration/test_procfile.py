@@ -30,6 +30,7 @@ async def test_honcho_prepares_the_servers_and_runs_gateways_and_workers(
         "KAFKA_TOPIC_PREFIX": prefix(),
         "KAFKA_PARTITIONS": "4",
         "KAFKA_REBALANCE_TIMEOUT_S": "2",
+        "AUTH": "off",
         "RESERVATIONS_HTTP_PORT": str(free_port),
         "POOL_MIN_SIZE": "2",
         "PATH": f"{programs}:{os.environ['PATH']}",

@@ -75,11 +75,13 @@ DOCUMENTED_INDEXES = {
 }
 
 
-# What searches need besides: see 0008_searches.sql.
+# What searches need besides: see 0008_searches.sql, 0009_callers.sql.
+PARTNER = "(((details ->> 'partner_id'::text)), reservation_id) WHERE ((details ->> 'partner_id'::text) IS NOT NULL)"
 FURTHER_INDEXES = {
     "reservations": {
         "idx_res_status_date": "(status, trip_date)",
         "idx_res_status_size_date": "(status, party_size, trip_date)",
+        "idx_res_partner": PARTNER,
     },
 }
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from reservations import __version__
 from reservations.http.openapi import openapi
 from reservations.http.operations import Answer, Operation
+from reservations.models.access import Action
 from reservations.models.commands import NewParticipant, NewReservation
 from reservations.models.reservation import Participant, Reservation
 from reservations.models.vocabulary import Status
@@ -47,7 +48,15 @@ NOT_FOUND = Answer("There is no such reservation.", Refusal)
 EXAMPLE = {"guest_id": "018f2b7c-0000-7000-8000-000000000001", "trip_date": "2031-05-01"}
 OPERATIONS = (
     Operation(
-        "GET", "/reservations", "search", "Search", "Booking", answer_nothing, {200: Answer("Found.")}, query=Search
+        "GET",
+        "/reservations",
+        "search",
+        "Search",
+        "Booking",
+        Action.READ,
+        answer_nothing,
+        {200: Answer("Found.")},
+        query=Search,
     ),
     Operation(
         "POST",
@@ -55,6 +64,7 @@ OPERATIONS = (
         "create",
         "Create",
         "Booking",
+        Action.READ,
         answer_nothing,
         {400: Answer("Malformed.", Refusal), 201: Answer("Made.", Reservation, headers={"Location": "Where it is."})},
         description="Takes effect once.",
@@ -68,6 +78,7 @@ OPERATIONS = (
         "list",
         "List",
         "Party",
+        Action.READ,
         answer_nothing,
         {200: Answer("The party.", Participant, many=True), 404: NOT_FOUND},
     ),
@@ -77,6 +88,7 @@ OPERATIONS = (
         "add",
         "Add",
         "Party",
+        Action.READ,
         answer_nothing,
         {201: Answer("Added.", Participant), 404: NOT_FOUND},
         headers=WriteHeaders,

@@ -1,7 +1,8 @@
 """A simulated payments service: pays the deposit of every reservation that waits for its payment.
 
 Run it with `python -m reservations.app.stack.payments`. It is no part of the service. Environment:
-KAFKA_BOOTSTRAP_SERVERS, GATEWAY_URL, and KAFKA_TOPIC_PREFIX where topics have one.
+KAFKA_BOOTSTRAP_SERVERS, GATEWAY_URL, and KAFKA_TOPIC_PREFIX where topics have one. Where the gateway asks for
+tokens of the state folder: its AUTH settings, and TOKEN_KEY_FILE.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Self
 from uuid import UUID, uuid5
 
@@ -22,7 +24,9 @@ import aiohttp
 import stamina
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from reservations.app.settings.auth import DEFAULT_AUDIENCE, Auth
 from reservations.app.stack.supervisor import Say, say
+from reservations.app.stack.tokens import ISSUER, Issuer
 from reservations.models.topics import CREATED, PAYMENT_PROCESSED
 
 DEPOSIT = Decimal("0.25")
@@ -35,6 +39,7 @@ FETCH_WAIT_MS = 100
 READ_LIMIT_S = 2
 GATEWAY_BACK_LIMIT_S = 30
 STOP_LIMIT_S = 1
+TOKEN_LIFETIME = timedelta(minutes=1)
 
 Json = Mapping[str, Any]
 
@@ -46,6 +51,8 @@ class Options:
     brokers: str
     gateway_url: str
     topic_prefix: str
+    issuer: Issuer | None = None
+    """Signs what the gateway wants to see, where it wants to see something."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
@@ -57,7 +64,21 @@ class Options:
             environ["KAFKA_BOOTSTRAP_SERVERS"],
             environ["GATEWAY_URL"].rstrip("/"),
             environ.get("KAFKA_TOPIC_PREFIX", ""),
+            _issuer(environ),
         )
+
+    def headers(self) -> dict[str, str]:
+        """Return what a read of the gateway carries."""
+        if self.issuer is None:
+            return {}
+        claims = {"sub": "payments-simulation", "role": "service", "scope": "reservations:read"}
+        return {"Authorization": f"Bearer {self.issuer.issue(claims, TOKEN_LIFETIME)}"}
+
+
+def _issuer(environ: Mapping[str, str]) -> Issuer | None:
+    if environ.get("AUTH") != Auth.REQUIRED or environ.get("AUTH_ISSUER") != ISSUER:
+        return None
+    return Issuer(Path(environ["TOKEN_KEY_FILE"]), environ.get("AUTH_AUDIENCE", DEFAULT_AUDIENCE))
 
 
 def deposit(total_amount: Decimal) -> Decimal:
@@ -123,7 +144,7 @@ class Payments:
 
     async def _read(self, reservation_id: UUID) -> Json | None:
         url, limit = f"{self._options.gateway_url}/reservations/{reservation_id}", aiohttp.ClientTimeout(READ_LIMIT_S)
-        async with self._session.get(url, timeout=limit) as response:
+        async with self._session.get(url, timeout=limit, headers=self._options.headers()) as response:
             if response.status == HTTPStatus.NOT_FOUND:
                 return None
             response.raise_for_status()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from reservations.app.settings import Settings
-from reservations.app.stack import broker, postgres
+from reservations.app.stack import broker, postgres, tokens
 from reservations.app.stack.addresses import Address, Readiness, listen_at, summary
 from reservations.app.stack.home import LOOPBACK, Home
 from reservations.app.stack.programs import Program, StackError, complete
@@ -114,6 +114,8 @@ class Stack:
 
     async def _start(self) -> None:
         gateway, worker = self._addresses()
+        access = tokens.access(self.settings, self.home)
+        self.env |= access
         await self._start_postgres()
         await self._start_broker()
         env_file = self.home.write_env({k: self.env[k] for k in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")})
@@ -129,10 +131,12 @@ class Stack:
         await self._ready(children["gateway"], gateway)
         if self.simulated:
             self.env["GATEWAY_URL"] = gateway.url
+            self.env["TOKEN_KEY_FILE"] = str(self.home.path / tokens.KEY_FILE)
             self.supervisor.keep(
                 self._program("payments", self.commands.payments, stop_limit_s=SIMULATION_STOP_LIMIT_S)
             )
         self._say(summary(self.home, gateway, worker, self.env, env_file, simulated=self.simulated))
+        self._say(f"  Access      {tokens.said(access)}\n")
 
     def _addresses(self) -> tuple[Address, Address]:
         """Return where gateway and worker listen, and tell them so."""
