@@ -12,6 +12,7 @@ from reservations.app.stack.home import Home
 from tests.apache_kafka.libraries import KafkaUnavailableError, fetch
 from tests.servers import Server, Servers, a_broker, a_postgres
 from tests.service import Service, a_service
+from tests.tokens import Issuer
 
 pytest_plugins = ["tests.databases"]
 
@@ -90,6 +91,26 @@ async def service(
     """Give a running service that tests share; each works on reservations of its own."""
     folder = tmp_path_factory.mktemp("service")
     async with a_service(session_database, servers.kafka_bootstrap_servers, prefix(), folder, quirks(servers)) as made:
+        worker, gateway = made.launch("worker"), made.launch("gateway")
+        await made.ready(worker)
+        await made.ready(gateway)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    """Give the issuer whose tokens the guarded service believes."""
+    return Issuer()
+
+
+@pytest.fixture(scope="session")
+async def guarded(
+    servers: Servers, session_database: str, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
+    """Give a running service that asks for tokens; tests share it."""
+    folder = tmp_path_factory.mktemp("guarded")
+    environment = {**quirks(servers), **issuer.environment(folder)}
+    async with a_service(session_database, servers.kafka_bootstrap_servers, prefix(), folder, environment) as made:
         worker, gateway = made.launch("worker"), made.launch("gateway")
         await made.ready(worker)
         await made.ready(gateway)
