@@ -21,7 +21,10 @@ BOOKING, COMMANDS = "Booking", "Commands"
 TAG = {"ETag": "The revision, quoted."}
 RETRY = {"Retry-After": "Seconds after which to try again."}
 
-INVALID = {400: Answer("Something in the request is not valid; the fields are named.", Error)}
+INVALID = {
+    400: Answer("Something in the request is not valid; the fields are named.", Error),
+    429: Answer("The caller asks too often, or tried too many wrong codes.", Error, headers=RETRY),
+}
 MISSING = {404: Answer("There is no such reservation.", Error)}
 READ_AWAY = {503: Answer("Reads can't be answered now.", Error, headers=RETRY)}
 WRITE = {
@@ -33,9 +36,10 @@ WRITE = {
     **INVALID,
     422: Answer("The idempotency key was used for another request, or somebody may not take part.", Error),
     500: Answer("The command breaks the service; it was set aside for a person to look at.", Error),
-    503: Answer("Changes can't be taken now.", Error, headers=RETRY),
+    503: Answer("Changes can't be taken now, or too many wait.", Error, headers=RETRY),
 }
 BODY = {
+    408: Answer("The body did not come whole in time.", Error),
     413: Answer("The body is larger than 64 KB.", Error),
     415: Answer("The body is not application/json.", Error),
 }

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from reservations.http.operations import Operation, routes
 from reservations.http.problems import ProblemError, problem, problem_of, respond
-from reservations.http.requests import MAX_BODY_BYTES
+from reservations.http.requests import BODY_LIMIT_S, MAX_BODY_BYTES
 from reservations.http.tracing import COMMAND_ID, begin_trace
 from reservations.models.errors import ErrorCode
 
@@ -21,10 +21,17 @@ Observe = Callable[[str, str, int, float], None]
 
 
 def gateway(
-    operations: Sequence[Operation], others: Sequence[web.AbstractRouteDef], observe: Observe
+    operations: Sequence[Operation],
+    others: Sequence[web.AbstractRouteDef],
+    observe: Observe,
+    limits: Sequence[Middleware],
+    body_limit_s: float,
 ) -> web.Application:
-    """Return the application that serves the operations and other routes."""
-    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_watched(observe), _answer_errors])
+    """Return the application that serves the operations and other routes within limits."""
+    application = web.Application(
+        client_max_size=MAX_BODY_BYTES, middlewares=[_watched(observe), _answer_errors, *limits]
+    )
+    application[BODY_LIMIT_S] = body_limit_s
     application.add_routes([*routes(operations), *others])
     return application
 
