@@ -22,19 +22,19 @@ class Buckets:
 
     def take(self, caller: str, now_s: float) -> float:
         """Take a token; return 0, or the seconds until there is one and nothing taken."""
-        self._forget(now_s)
         full_at = max(self._full_at.get(caller, now_s), now_s) + self._token_s
         wait_s = full_at - now_s - self._depth_s
         if wait_s > self._token_s * 1e-6:  # not what rounding makes
             return wait_s
         self._full_at[caller] = full_at
         self._full_at.move_to_end(caller)
+        self._forget(now_s)
         return 0
 
     def _forget(self, now_s: float) -> None:
         """Forget the longest unused bucket when it is full, and in any case when there are too many."""
-        for _ in range(2):  # more than one comes in, so those who left are gone in time
-            oldest = next(iter(self._full_at), None)
-            if oldest is None or (self._full_at[oldest] > now_s and len(self._full_at) < self._max_callers):
+        for _ in range(2):  # one came in at most, so those who left are gone in time
+            oldest = next(iter(self._full_at))
+            if self._full_at[oldest] > now_s and len(self._full_at) <= self._max_callers:
                 return
             del self._full_at[oldest]
