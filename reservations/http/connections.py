@@ -111,7 +111,16 @@ class Connection(RequestHandler):
     A head is waited for from the start, and again when the first bytes of the next one are there.
     """
 
-    __slots__ = ("_connections", "_head_bytes", "_head_due", "_heads", "_is_refused", "_taken_due", "_wire")
+    __slots__ = (
+        "_connections",
+        "_discards",
+        "_head_bytes",
+        "_head_due",
+        "_heads",
+        "_is_refused",
+        "_taken_due",
+        "_wire",
+    )
 
     def __init__(self, server: web.Server, *, connections: Connections, **options: Any) -> None:
         super().__init__(server, **options)
@@ -122,6 +131,7 @@ class Connection(RequestHandler):
         self._head_due: float | None = None
         self._taken_due: float | None = None
         self._is_refused = False
+        self._discards = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve the connection, or tell it that there are too many."""
@@ -140,7 +150,7 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Read on, and note whether a head has begun or is whole."""
-        if self._is_refused:
+        if self._discards:
             return
         super().data_received(data)
         if self._request_count != self._heads:
@@ -148,6 +158,10 @@ class Connection(RequestHandler):
             self._head_bytes, self._head_due = 0, None
         elif self._is_waiting and data:
             self._note_part_of_head(len(data))
+
+    def discard_rest(self) -> None:
+        """Drop what still comes, unread: unfolding a compressed body would take time for nothing."""
+        self._discards = True
 
     def check(self, now: float) -> None:
         """Close the connection when it has missed a deadline."""
@@ -182,7 +196,7 @@ class Connection(RequestHandler):
             self.end(Reason.LARGE_HEAD)
 
     def _refuse(self, transport: asyncio.Transport) -> None:
-        self._is_refused = True
+        self._is_refused = self._discards = True
         self._connections.ended[Reason.REFUSED] += 1
         if self._connections.refused > MAX_REFUSED:
             self.end(Reason.REFUSED)

@@ -44,8 +44,6 @@ STATUSES: Mapping[ErrorCode, int] = {
     ErrorCode.UPSTREAM_UNAVAILABLE: 503,
 }
 RETRY_AFTER_S = 2
-#: The rest of such a request is not read, so nothing can follow it on its connection.
-ENDING = frozenset({ErrorCode.REQUEST_TIMEOUT, ErrorCode.PAYLOAD_TOO_LARGE})
 
 
 class Error(BaseModel):
@@ -85,15 +83,12 @@ def problem_for_now(code: ErrorCode, message: str, wait_s: float) -> ProblemErro
 def respond(request: web.Request, error: ProblemError) -> web.Response:
     """Return the response of an error."""
     rejected = error.rejected
-    response = web.Response(
+    return web.Response(
         status=STATUSES[rejected.code],
         body=error_body(rejected, trace_of(request).trace_id),
         content_type="application/json",
         headers=error.headers,
     )
-    if rejected.code in ENDING:
-        response.force_close()
-    return response
 
 
 def error_body(rejected: Rejected, trace_id: str) -> bytes:
