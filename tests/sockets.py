@@ -57,10 +57,10 @@ class Client:
                 await self._reader.readexactly(int(headers.get("content-length", "0"))),
             )
 
-    async def ended_after(self) -> float:
+    async def ended_after(self, limit_s: float = LIMIT_S) -> float:
         """Read on until the other side has closed; return the seconds that it took."""
         begun = monotonic()
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(limit_s):
             try:
                 while await self._reader.read(65536):
                     pass

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from reservations.agents.survival import Patience, kafka_is_away
-from reservations.app import dependencies, kafka, logs
+from reservations.app import dependencies, descriptors, kafka, logs
 from reservations.app.metrics import BacklogCollector, ConnectionCollector, GatewayMetrics, PoolCollector
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
@@ -39,6 +39,7 @@ async def run(settings: Settings) -> int:
     """Run a gateway until SIGTERM or SIGINT; return the exit status."""
     logs.configure("gateway", settings.log_level)
     dependencies.log_start(settings)
+    descriptors.provide(settings.max_connections + settings.pool_max_size)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

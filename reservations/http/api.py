@@ -21,7 +21,7 @@ BOOKING, COMMANDS = "Booking", "Commands"
 TAG = {"ETag": "The revision, quoted."}
 RETRY = {"Retry-After": "Seconds after which to try again."}
 
-INVALID = {
+REFUSED = {
     400: Answer("Something in the request is not valid; the fields are named.", Error),
     429: Answer("The caller asks too often, or tried too many wrong codes.", Error, headers=RETRY),
 }
@@ -33,7 +33,7 @@ WRITE = {
         PendingCommand,
         headers={"Location": "Where the command's status is.", **RETRY},
     ),
-    **INVALID,
+    **REFUSED,
     422: Answer("The idempotency key was used for another request, or somebody may not take part.", Error),
     500: Answer("The command breaks the service; it was set aside for a person to look at.", Error),
     503: Answer("Changes can't be taken now, or too many wait.", Error, headers=RETRY),
@@ -70,7 +70,7 @@ def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
             "Search reservations",
             BOOKING,
             reads.search,
-            {200: Answer("A page, newest first.", ReservationPage), **INVALID, **READ_AWAY},
+            {200: Answer("A page, newest first.", ReservationPage), **REFUSED, **READ_AWAY},
             description="Totals are exact up to 10,000: see `total_is_exact`. Follow `next_cursor` to count nothing.",
             query=SearchQuery,
         ),
@@ -107,7 +107,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             {
                 200: Answer("The reservation.", ReservationWithMore, headers=TAG),
                 **UNCHANGED,
-                **INVALID,
+                **REFUSED,
                 **MISSING,
                 **READ_AWAY,
             },
@@ -164,7 +164,7 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             {
                 200: Answer("The participants.", Participant, many=True, headers=TAG),
                 **UNCHANGED,
-                **INVALID,
+                **REFUSED,
                 **MISSING,
                 **READ_AWAY,
             },
@@ -217,5 +217,5 @@ def _command(reads: Reads) -> Operation:
         "Read where a command stands",
         COMMANDS,
         reads.command,
-        {200: Answer("Its status, with its result when it has one.", CommandStatus), **INVALID, **READ_AWAY},
+        {200: Answer("Its status, with its result when it has one.", CommandStatus), **REFUSED, **READ_AWAY},
     )

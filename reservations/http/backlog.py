@@ -39,15 +39,22 @@ class BacklogWatch:
             await asyncio.wait({self._watching}, timeout=STOP_LIMIT_S)
 
     async def _watch(self) -> None:
-        while True:
-            try:
-                await self._look_again_and_again()
-            except (KafkaError, OSError, TimeoutError) as error:
-                self._lose_sight(error)
-            except Exception as error:
-                structlog.get_logger().exception("backlog_watch_failed")
-                self._lose_sight(error)
-            await asyncio.sleep(self._every_s)
+        try:
+            while True:
+                await self._try_to_look()
+                await asyncio.sleep(self._every_s)
+        finally:
+            self._pressure.lose_sight()  # nobody is refused for what nobody looks at any more
+
+    async def _try_to_look(self) -> None:
+        try:
+            await self._look_again_and_again()
+        except (KafkaError, OSError, TimeoutError) as error:
+            self._pressure.lose_sight()
+            structlog.get_logger().warning("backlog_unknown", error=type(error).__name__)
+        except Exception:
+            self._pressure.lose_sight()
+            structlog.get_logger().exception("backlog_watch_failed")
 
     async def _look_again_and_again(self) -> None:
         async with self._clients() as (admin, consumer):
@@ -62,10 +69,6 @@ class BacklogWatch:
         self._pressure.see(waiting, monotonic())
         if self._pressure.is_over != was_over:
             structlog.get_logger().warning("overloaded", over=self._pressure.is_over, backlog=waiting)
-
-    def _lose_sight(self, error: Exception) -> None:
-        self._pressure.lose_sight()
-        structlog.get_logger().warning("backlog_unknown", error=type(error).__name__)
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[tuple[AIOKafkaAdminClient, AIOKafkaConsumer]]:

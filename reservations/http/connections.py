@@ -99,10 +99,10 @@ class Connections:
         self._refused.discard(connection)
 
     def _sweep(self) -> None:
+        self._timer = self._loop.call_later(self.limits.sweep_s, self._sweep)
         now = self._loop.time()
         for connection in [*self._served, *self._refused]:
             connection.check(now)
-        self._timer = self._loop.call_later(self.limits.sweep_s, self._sweep)
 
 
 class Connection(RequestHandler):
