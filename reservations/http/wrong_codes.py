@@ -1,6 +1,6 @@
 """Who tried how many wrong confirmation codes lately, kept in bounded memory."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
 
 MAX_KEYS = 100_000
@@ -13,7 +13,7 @@ class WrongTries:
         self._allowed = allowed
         self._window_s = window_s
         self._max_keys = max_keys
-        self._tries: OrderedDict[str, deque[float]] = OrderedDict()
+        self._tries: OrderedDict[str, tuple[float, ...]] = OrderedDict()  # the last ones of each, oldest first
 
     def __len__(self) -> int:
         return len(self._tries)
@@ -25,16 +25,16 @@ class WrongTries:
     def note(self, keys: Iterable[str], now_s: float) -> None:
         """Count a wrong try."""
         for key in keys:
-            tries = self._tries.setdefault(key, deque(maxlen=self._allowed))
-            tries.append(now_s)
+            self._tries[key] = (*self._tries.get(key, ()), now_s)[-self._allowed :]
             self._tries.move_to_end(key)
         self._forget(now_s)
 
     def _locked_s(self, key: str, now_s: float) -> float:
-        tries = self._tries.get(key)
-        if tries is None or len(tries) < self._allowed:
+        tries = self._tries.get(key, ())
+        if len(tries) < self._allowed:
             return 0.0
-        return max(0.0, tries[0] + self._window_s - now_s)
+        oldest_s = tries[0]
+        return max(0.0, oldest_s + self._window_s - now_s)
 
     def _forget(self, now_s: float) -> None:
         """Forget the keys whose last try is out of the window, and the oldest when there are too many."""

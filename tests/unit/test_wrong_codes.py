@@ -43,3 +43,13 @@ def test_memory_is_bounded_and_what_is_out_of_the_window_is_forgotten() -> None:
     assert len(tries) == 100
     tries.note(["late"], WINDOW_S)
     assert len(tries) == 1
+
+
+def test_the_key_forgotten_is_the_one_that_was_tried_least_lately() -> None:
+    tries = WrongTries(ALLOWED, WINDOW_S, max_keys=2)
+    for _ in range(ALLOWED - 1):
+        tries.note(["tried"], 0)
+    tries.note(["once"], 0)
+    tries.note(["tried"], 0)
+    tries.note(["new"], 0)
+    assert tries.locked_s(["tried"], 0) > 0
