@@ -4,36 +4,49 @@ import asyncio
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 
 from reservations.agents.survival import Patience, kafka_is_away
-from reservations.app import authentication, dependencies, kafka, logs
-from reservations.app.metrics import GatewayMetrics, PoolCollector
+from reservations.app import authentication, dependencies, descriptors, kafka, logs
+from reservations.app.metrics import BacklogCollector, ConnectionCollector, GatewayMetrics, PoolCollector
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
 from reservations.http.api import operations
+from reservations.http.backlog import BacklogWatch
+from reservations.http.connections import Connections
 from reservations.http.desk import CommandDesk
 from reservations.http.documents import document_routes
 from reservations.http.gateway import gateway
 from reservations.http.health import Check, Health, Readiness
+from reservations.http.limits import GuessLimit, RateLimit
 from reservations.http.openapi import openapi
+from reservations.http.pressure import Pressure
 from reservations.http.reads import Reads
 from reservations.http.replies import Replies
 from reservations.http.writes import Writes
+from reservations.models.topics import COMMANDS
 from reservations.tables import database
+
+if TYPE_CHECKING:
+    from reservations.tables.database import AnyPool
 
 
 async def run(settings: Settings) -> int:
     """Run a gateway until SIGTERM or SIGINT; return the exit status."""
     logs.configure("gateway", settings.log_level)
     dependencies.log_start(settings)
+    descriptors.provide(settings.max_connections + settings.pool_max_size)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        application = await _assemble(settings, stack, Patience(stopping, lambda *_: None))
+        connections = Connections(settings.connection_limits())
+        stack.callback(connections.stop)
+        application = await _assemble(settings, stack, Patience(stopping, lambda *_: None), connections)
         host, port = settings.reservations_http_host, settings.reservations_http_port
         listening = serving(
             application,
@@ -41,6 +54,7 @@ async def run(settings: Settings) -> int:
             port,
             stop_deadline_s=settings.stop_deadline_s,
             reuse_port=settings.reservations_http_reuse_port,
+            connections=connections,
         )
         await stack.enter_async_context(listening)
         await stopping.wait()
@@ -48,7 +62,9 @@ async def run(settings: Settings) -> int:
     return 0
 
 
-async def _assemble(settings: Settings, stack: AsyncExitStack, patience: Patience) -> web.Application:
+async def _assemble(
+    settings: Settings, stack: AsyncExitStack, patience: Patience, connections: Connections
+) -> web.Application:
     identify = await authentication.identify(settings, stack)
     pool = database.pool_of(settings.database_url, database.READER, settings.pool_limits("gateway"))
     await dependencies.open_pool(pool, patience)
@@ -58,21 +74,44 @@ async def _assemble(settings: Settings, stack: AsyncExitStack, patience: Patienc
     stack.push_async_callback(dependencies.stop_producer, producer)
     await patience.insist("Kafka", replies.start, kafka_is_away)
     stack.push_async_callback(replies.stop)
+    pressure = _watch_backlog(settings, stack)
 
     registry = process_registry()
-    registry.register(PoolCollector(pool))
+    for collector in (PoolCollector(pool), ConnectionCollector(connections), BacklogCollector(pressure)):
+        registry.register(collector)
     metrics = GatewayMetrics(registry)
-    desk = CommandDesk(producer, replies, pool, settings.kafka_topic_prefix)
-    offered = operations(Writes(desk, settings.command_timeout_s), Reads(pool))
+    desk = CommandDesk(producer, replies, pool, settings.kafka_topic_prefix, pressure)
+    guesses = GuessLimit(settings.wrong_codes_allowed, settings.wrong_code_window_s)
+    offered = operations(Writes(desk, settings.command_timeout_s), Reads(pool, guesses))
+    health = _health(pool, producer, replies)
+    others: Sequence[web.AbstractRouteDef] = [*document_routes(openapi(offered)), *health.routes(registry)]
+    if identify:
+        identify = RateLimit(settings.rate_limit_per_s, settings.rate_burst).within(identify)
+    return gateway(offered, others, metrics.observe, identify, settings.request_body_limit_s)
+
+
+def _watch_backlog(settings: Settings, stack: AsyncExitStack) -> Pressure:
+    pressure = Pressure(settings.max_command_backlog)
+    watch = BacklogWatch(
+        settings.kafka_bootstrap_servers,
+        settings.kafka_topic_prefix + COMMANDS.name,
+        settings.kafka_topic_prefix + settings.kafka_group,
+        pressure,
+        settings.backlog_check_s,
+    )
+    stack.push_async_callback(watch.stop)
+    watch.start()
+    return pressure
+
+
+def _health(pool: "AnyPool", producer: AIOKafkaProducer, replies: Replies) -> Health:
     checks: dict[str, Check] = {
         "postgres": lambda: dependencies.check_schema(pool),
         "partitions": lambda: dependencies.check_partitions(pool),
         "kafka": lambda: dependencies.check_broker(producer),
         "replies": lambda: _check_replies(replies),
     }
-    health = Health(checks, _judge, lambda: None)
-    others: Sequence[web.AbstractRouteDef] = [*document_routes(openapi(offered)), *health.routes(registry)]
-    return gateway(offered, others, metrics.observe, identify)
+    return Health(checks, _judge, lambda: None)
 
 
 def _judge(failed: set[str]) -> Readiness:

@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from reservations.http.connections import Connections, Reason
+from reservations.http.pressure import Pressure
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyPool
@@ -105,6 +108,43 @@ class PoolCollector(Collector):
             "limit": self._pool.get_max_size(),
         }.items():
             family.add_metric([state], count)
+        yield family
+
+
+class ConnectionCollector(Collector):
+    """Connections of a gateway, read when scraped."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def collect(self) -> Iterable[Metric]:
+        """Return how many are open, and how many were ended for missing a limit."""
+        yield GaugeMetricFamily(
+            "reservations_http_connections", "Connections that are served.", value=len(self._connections)
+        )
+        ended = CounterMetricFamily(
+            "reservations_http_connections_ended",
+            "Connections that were refused or closed for missing a limit, by reason.",
+            labels=["reason"],
+        )
+        for reason in Reason:
+            ended.add_metric([reason], self._connections.ended[reason])
+        yield ended
+
+
+class BacklogCollector(Collector):
+    """Commands that wait, as the gateway saw them last."""
+
+    def __init__(self, pressure: Pressure) -> None:
+        self._pressure = pressure
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return how many commands wait; without a value while that is not known."""
+        family = GaugeMetricFamily(
+            "reservations_command_backlog", "Commands on the command topic that the workers have not done."
+        )
+        if self._pressure.backlog is not None:
+            family.add_metric([], self._pressure.backlog)
         yield family
 
 

@@ -1,11 +1,14 @@
 """Serving HTTP from a process that does not belong to aiohttp."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from reservations.http.connections import ConnectionLimits, Connections
 
 MAX_LINE_BYTES = 32 * 1024
 
@@ -21,23 +24,40 @@ def process_registry() -> CollectorRegistry:
 
 @asynccontextmanager
 async def serving(
-    application: web.Application, host: str, port: int, *, stop_deadline_s: float, reuse_port: bool = False
+    application: web.Application,
+    host: str,
+    port: int,
+    *,
+    stop_deadline_s: float,
+    reuse_port: bool = False,
+    connections: Connections | None = None,
 ) -> AsyncIterator[str]:
     """Serve the application while the context lasts; give the address. Requests in work get until the deadline."""
-    runner = web.AppRunner(
-        application,
-        access_log=None,
-        shutdown_timeout=stop_deadline_s,
-        # Up to here an absurd request is refused in the service's own form, beyond by aiohttp's.
-        max_line_size=MAX_LINE_BYTES,
-        max_field_size=MAX_LINE_BYTES,
-    )
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=stop_deadline_s)
     await runner.setup()
+    kept = Connections(ConnectionLimits()) if connections is None else connections
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=reuse_port)
-        await site.start()
-        url = "http://{}:{}".format(*runner.addresses[0][:2])
-        structlog.get_logger().info("listening", url=url)
-        yield url
+        async with _listening(runner, kept, host, port, reuse_port=reuse_port) as url:
+            structlog.get_logger().info("listening", url=url)
+            yield url
     finally:
         await runner.cleanup()
+        kept.stop()
+
+
+@asynccontextmanager
+async def _listening(
+    runner: web.AppRunner, connections: Connections, host: str, port: int, *, reuse_port: bool
+) -> AsyncIterator[str]:
+    assert runner.server is not None  # noqa: S101 - it was set up
+    # Up to these sizes an absurd request is refused in the service's own form, beyond by aiohttp's.
+    made = connections.factory(
+        runner.server, access_log=None, max_line_size=MAX_LINE_BYTES, max_field_size=MAX_LINE_BYTES
+    )
+    loop = asyncio.get_running_loop()
+    # Not a site of aiohttp's: its connections have no deadlines.
+    server = await loop.create_server(made, host, port, backlog=1024, reuse_port=reuse_port)
+    try:
+        yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+    finally:
+        server.close()

@@ -22,13 +22,14 @@ BOOKING, COMMANDS = "Booking", "Commands"
 TAG = {"ETag": "The revision, quoted."}
 RETRY = {"Retry-After": "Seconds after which to try again."}
 
-ACCESS = {
+REFUSED = {
+    400: Answer("Something in the request is not valid; the fields are named.", Error),
     401: Answer(
         "There is no token, or none that is valid here.", Error, headers={"WWW-Authenticate": "How to say who you are."}
     ),
     403: Answer("The token does not allow this.", Error),
+    429: Answer("The caller asks too often, or tried too many wrong codes.", Error, headers=RETRY),
 }
-INVALID = {400: Answer("Something in the request is not valid; the fields are named.", Error), **ACCESS}
 MISSING = {404: Answer("There is no such reservation.", Error)}
 READ_AWAY = {503: Answer("Reads can't be answered now.", Error, headers=RETRY)}
 WRITE = {
@@ -37,12 +38,13 @@ WRITE = {
         PendingCommand,
         headers={"Location": "Where the command's status is.", **RETRY},
     ),
-    **INVALID,
+    **REFUSED,
     422: Answer("The idempotency key was used for another request, or somebody may not take part.", Error),
     500: Answer("The command breaks the service; it was set aside for a person to look at.", Error),
-    503: Answer("Changes can't be taken now.", Error, headers=RETRY),
+    503: Answer("Changes can't be taken now, or too many wait.", Error, headers=RETRY),
 }
 BODY = {
+    408: Answer("The body did not come whole in time.", Error),
     413: Answer("The body is larger than 64 KB.", Error),
     415: Answer("The body is not application/json.", Error),
 }
@@ -74,7 +76,7 @@ def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
             BOOKING,
             Action.READ,
             reads.search,
-            {200: Answer("A page, newest first.", ReservationPage), **INVALID, **READ_AWAY},
+            {200: Answer("A page, newest first.", ReservationPage), **REFUSED, **READ_AWAY},
             description="Totals are exact up to 10,000: see `total_is_exact`. Follow `next_cursor` to count nothing.",
             query=SearchQuery,
         ),
@@ -113,7 +115,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             {
                 200: Answer("The reservation.", ReservationWithMore, headers=TAG),
                 **UNCHANGED,
-                **INVALID,
+                **REFUSED,
                 **MISSING,
                 **READ_AWAY,
             },
@@ -173,7 +175,7 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             {
                 200: Answer("The participants.", Participant, many=True, headers=TAG),
                 **UNCHANGED,
-                **INVALID,
+                **REFUSED,
                 **MISSING,
                 **READ_AWAY,
             },
@@ -229,5 +231,5 @@ def _command(reads: Reads) -> Operation:
         COMMANDS,
         Action.FOLLOW,
         reads.command,
-        {200: Answer("Its status, with its result when it has one.", CommandStatus), **INVALID, **READ_AWAY},
+        {200: Answer("Its status, with its result when it has one.", CommandStatus), **REFUSED, **READ_AWAY},
     )

@@ -8,7 +8,8 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from reservations.http.problems import problem
+from reservations.http.pressure import Pressure
+from reservations.http.problems import problem, problem_for_now
 from reservations.http.replies import Replies, Result
 from reservations.http.tracing import Trace
 from reservations.models.commands import Command, fingerprint, wire
@@ -20,24 +21,30 @@ if TYPE_CHECKING:
     from reservations.tables.database import AnyPool
 
 PRODUCE_TIMEOUT_S = 5.0
+OVERLOADED = "Too many changes wait to be made; repeat the request after as many seconds as Retry-After says."
 
 
 class CommandDesk:
     """Sends commands to the broker. It never writes to the database."""
 
-    def __init__(self, producer: AIOKafkaProducer, replies: Replies, reader: "AnyPool", topic_prefix: str) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, replies: Replies, reader: "AnyPool", topic_prefix: str, pressure: Pressure
+    ) -> None:
         self._producer = producer
         self._replies = replies
         self._reader = reader
         self._topic = topic_prefix + COMMANDS.name
+        self._pressure = pressure
 
     async def submit(self, command: Command, trace: Trace, limit_s: float) -> Result | None:
         """Send a command; return its result, or None when it is still not there after so many seconds.
 
         Raises:
-            ProblemError: the broker did not take it.
+            ProblemError: too many commands wait, or the broker did not take it.
 
         """
+        if self._pressure.is_over:
+            raise problem_for_now(ErrorCode.OVERLOADED, OVERLOADED, self._pressure.wait_s())
         with self._replies.expecting(command.command_id, fingerprint(command)) as reply:
             await self._send(command, trace)
             if limit_s <= 0:

@@ -9,13 +9,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from reservations.http.callers import Identify
+from reservations.http.connections import Connection
 from reservations.http.operations import Operation, routes
 from reservations.http.problems import ProblemError, problem, problem_of, respond
-from reservations.http.requests import MAX_BODY_BYTES
+from reservations.http.requests import BODY_LIMIT_S, MAX_BODY_BYTES
 from reservations.http.tracing import COMMAND_ID, begin_trace
 from reservations.models.errors import ErrorCode
 
 _ID = re.compile("[0-9a-fA-F-]{32,36}")
+
+#: The body of what is refused so is not read to its end, and nothing can follow it on its connection.
+UNREAD = frozenset({ErrorCode.REQUEST_TIMEOUT, ErrorCode.PAYLOAD_TOO_LARGE})
 
 #: Told of each request: method, route, status, seconds.
 Observe = Callable[[str, str, int, float], None]
@@ -25,10 +29,12 @@ def gateway(
     operations: Sequence[Operation],
     others: Sequence[web.AbstractRouteDef],
     observe: Observe,
-    identify: Identify | None = None,
+    identify: Identify | None,
+    body_limit_s: float,
 ) -> web.Application:
     """Return the application that serves the operations to those who are identified, and other routes to anybody."""
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_watched(observe), _answer_errors])
+    application[BODY_LIMIT_S] = body_limit_s
     application.add_routes([*routes(operations, identify), *others])
     return application
 
@@ -67,18 +73,27 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except ProblemError as error:
-        return respond(request, error)
+        return _refuse(request, error)
     except web.HTTPException as error:
         refusal = problem_of(error)
         if refusal is None:
             raise
-        return respond(request, refusal)
+        return _refuse(request, refusal)
     except Exception:
         structlog.get_logger().exception("request_failed", route=route_of(request))
         return respond(
             request,
             problem(ErrorCode.INTERNAL_ERROR, "Something went wrong here; the trace_id names it in the logs."),
         )
+
+
+def _refuse(request: web.Request, error: ProblemError) -> web.Response:
+    response = respond(request, error)
+    if error.rejected.code in UNREAD or request.content.exception() is not None:
+        response.force_close()
+        if isinstance(request.protocol, Connection):
+            request.protocol.discard_rest()
+    return response
 
 
 def route_of(request: web.Request) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ STATUSES: Mapping[ErrorCode, int] = {
     ErrorCode.RESERVATION_NOT_FOUND: 404,
     ErrorCode.ROUTE_NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.REQUEST_TIMEOUT: 408,
     ErrorCode.RESERVATION_EXISTS: 409,
     ErrorCode.REVISION_CONFLICT: 409,
     ErrorCode.TRANSITION_NOT_ALLOWED: 409,
@@ -35,8 +37,10 @@ STATUSES: Mapping[ErrorCode, int] = {
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ErrorCode.IDEMPOTENCY_KEY_REUSED: 422,
     ErrorCode.GUEST_NOT_ELIGIBLE: 422,
+    ErrorCode.TOO_MANY_REQUESTS: 429,
     ErrorCode.COMMAND_DEAD_LETTERED: 500,
     ErrorCode.INTERNAL_ERROR: 500,
+    ErrorCode.OVERLOADED: 503,
     ErrorCode.BROKER_UNAVAILABLE: 503,
     ErrorCode.DATABASE_UNAVAILABLE: 503,
     ErrorCode.UPSTREAM_UNAVAILABLE: 503,
@@ -73,22 +77,32 @@ def problem(code: ErrorCode, message: str, details: Mapping[str, Any] | None = N
     return ProblemError(Rejected(code, message, details or {}), retry)
 
 
+def problem_for_now(code: ErrorCode, message: str, wait_s: float) -> ProblemError:
+    """Return the error of a request that may be made again after so many seconds, rounded up."""
+    return ProblemError(Rejected(code, message), {"Retry-After": str(max(1, ceil(wait_s)))})
+
+
 def respond(request: web.Request, error: ProblemError) -> web.Response:
     """Return the response of an error."""
     rejected = error.rejected
+    return web.Response(
+        status=STATUSES[rejected.code],
+        body=error_body(rejected, trace_of(request).trace_id),
+        content_type="application/json",
+        headers=error.headers,
+    )
+
+
+def error_body(rejected: Rejected, trace_id: str) -> bytes:
+    """Return the body of an error."""
     body = {
         **rejected.details,
         "error": rejected.code,
         "message": rejected.message,
         "timestamp": datetime.now(UTC),
-        "trace_id": trace_of(request).trace_id,
+        "trace_id": trace_id,
     }
-    return web.Response(
-        status=STATUSES[rejected.code],
-        body=orjson.dumps(body),
-        content_type="application/json",
-        headers=error.headers,
-    )
+    return orjson.dumps(body)
 
 
 def problem_of(error: web.HTTPException) -> ProblemError | None:

@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from reservations.http.callers import caller_of
+from reservations.http.limits import GuessLimit
 from reservations.http.problems import problem
 from reservations.http.rendering import body_of, party_shown, payments_shown, reservation_shown
 from reservations.http.requests import Query, entity_tag, is_unchanged, path_id, read_query
@@ -160,8 +161,9 @@ class CommandStatus(BaseModel):
 class Reads:
     """The handlers that only look."""
 
-    def __init__(self, reader: "AnyPool") -> None:
+    def __init__(self, reader: "AnyPool", guesses: GuessLimit) -> None:
         self._reader = reader
+        self._guesses = guesses
 
     async def find(self, request: web.Request) -> web.Response:
         """GET /reservations/{reservation_id}."""
@@ -191,12 +193,21 @@ class Reads:
     async def search(self, request: web.Request) -> web.Response:
         """GET /reservations."""
         query = read_query(request, SearchQuery)
+        code = query.confirmation_code
+        if code is None:
+            return _json(body_of(await self._found(query, caller_of(request))))
+        self._guesses.check(request, code)
+        page = await self._found(query, caller_of(request))
+        self._guesses.settle(request, code, found=bool(page["content"] or page["total_elements"]))
+        return _json(body_of(page))
+
+    async def _found(self, query: SearchQuery, caller: Caller) -> dict[str, Any]:
         async with self._connection() as connection, connection.transaction(isolation="repeatable_read"):
-            found = Search(connection, query.filters(caller_of(request)))
+            found = Search(connection, query.filters(caller))
             stretch = await found.newest(query.size + 1, skip=query.page * query.size, before=query.cursor or None)
             total = await self._total(found, query, stretch)
             rows = await found.rows(stretch.ids[: query.size])
-        return _json(body_of(_page(query, rows, total, more=stretch.is_full)))
+        return _page(query, rows, total, more=stretch.is_full)
 
     async def command(self, request: web.Request) -> web.Response:
         """GET /commands/{command_id}."""

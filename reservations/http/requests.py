@@ -1,5 +1,6 @@
 """Reading requests: bodies, queries and headers, each against its model, refused in the service's form."""
 
+import asyncio
 import re
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -14,6 +15,8 @@ from reservations.models.fields import MAX_REV
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY_BYTES = 64 * 1024
+#: How long a body may take to come.
+BODY_LIMIT_S: web.AppKey[float] = web.AppKey("body_limit_s", float)
 JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _REV = re.compile("[1-9][0-9]{0,9}")
@@ -68,17 +71,27 @@ async def read_body(request: web.Request, model: type[M]) -> M:
     """Return the body as the model has it.
 
     Raises:
-        ProblemError: it is not JSON, or does not fit; the fields are named.
+        ProblemError: it did not come in time, is not JSON, or does not fit; the fields are named.
 
     """
     if request.content_type not in JSON_TYPES:
         raise problem(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Send the body as Content-Type: application/json.")
     try:
-        return model.model_validate_json(await request.read())
+        return model.model_validate_json(await _whole(request))
     except web.RequestPayloadError:
         raise ProblemError(invalid_field("body", "is not whole, or not encoded as Content-Encoding says")) from None
     except ValidationError as error:
         raise ProblemError(unreadable(error)) from None
+
+
+async def _whole(request: web.Request) -> bytes:
+    if request.content.is_eof():  # it came with the head, as most do
+        return await request.read()
+    try:
+        async with asyncio.timeout(request.app[BODY_LIMIT_S]):
+            return await request.read()
+    except TimeoutError:
+        raise problem(ErrorCode.REQUEST_TIMEOUT, "The body did not come whole in time; send it at once.") from None
 
 
 def read_query(request: web.Request, model: type[M]) -> M:

@@ -1,15 +1,17 @@
 """Requests that can't be understood are refused in one form, which names the field and repeats no value."""
 
+import gzip
 import json
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.bookings import a_booking, book, encoded
-from tests.service import Service
+from tests.service import Process, Service
 
 Json = dict[str, Any]
 
@@ -156,6 +158,24 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_refused(service: Serv
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     body = b"\xff" + encoded(a_booking())
     await refused(service, {400, 415}, "POST", "/reservations", data=body, headers=headers)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc, which says how much memory is used")
+async def test_a_small_body_that_unfolds_to_a_huge_one_takes_no_memory(service: Service) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    bomb = gzip.compress(b" " * 512 * 1024 * 1024)
+    gateway = next(process for process in service.processes if process.name == "gateway")
+    before = peak_memory_kb(gateway)
+    for _ in range(3):
+        refusal = await refused(service, 413, "POST", "/reservations", data=bomb, headers=headers)
+        assert refusal["error"] == "PAYLOAD_TOO_LARGE"
+    assert peak_memory_kb(gateway) - before < 16 * 1024
+
+
+def peak_memory_kb(process: Process) -> int:
+    """Return the most memory that a process has had so far."""
+    status = Path(f"/proc/{process.popen.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 BAD_QUERIES = [

@@ -29,6 +29,9 @@ WORKER_FAMILIES = {
     "python_gc_collections",
 }
 GATEWAY_FAMILIES = {
+    "reservations_http_connections",
+    "reservations_http_connections_ended",
+    "reservations_command_backlog",
     "reservations_http_requests",
     "reservations_http_request_seconds",
     "reservations_pool_connections",

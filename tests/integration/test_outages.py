@@ -144,8 +144,20 @@ async def test_without_the_broker_writes_are_refused_at_once_and_reads_go_on(sit
     await site.becomes(site.worker, 503, "kafka")
     assert (await site.health(site.gateway))[1]["status"] == "degraded"
     assert (await service.ask("GET", "/reservations", params={"guest_id": made["guest_id"]}))[1]["content"] == [made]
+    await until_backlog_is_known(service, False)
     await site.kafka.restore()
     await site.recovers()
+    await until_backlog_is_known(service, True)
+
+
+async def until_backlog_is_known(service: Service, known: bool) -> None:
+    """Wait until the gateway shows how many commands wait, or that it does not know."""
+
+    async def look() -> bool:
+        _, text, _ = await service.ask("GET", "/metrics")
+        return ("\nreservations_command_backlog " in text) == known
+
+    await eventually(look, limit_s=PATIENT, every_s=0.1)
 
 
 @pytest.mark.parametrize("outage", ["cut", "stall"])

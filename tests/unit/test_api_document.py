@@ -56,6 +56,14 @@ def test_every_refusal_has_the_one_form_of_errors(document: dict[str, Any], oper
         assert refusal["content"] == {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 
 
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.operation_id)
+def test_every_limit_that_an_operation_may_meet_is_declared(document: dict[str, Any], operation: Operation) -> None:
+    responses = document["paths"][operation.path][operation.method.lower()]["responses"]
+    assert "Retry-After" in responses["429"]["headers"]
+    assert "Retry-After" in responses["503"]["headers"]
+    assert {"408", "413"} & responses.keys() == ({"408", "413"} if operation.body else set())
+
+
 def test_operations_have_names_of_their_own() -> None:
     names = [operation.operation_id for operation in OPERATIONS]
     assert all(re.fullmatch("[a-z][A-Za-z]+", name) for name in names)

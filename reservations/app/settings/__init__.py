@@ -9,10 +9,11 @@ from reservations.app.settings.auth import AuthSettings
 from reservations.app.settings.booking import BookingSettings
 from reservations.app.settings.database import DatabaseSettings
 from reservations.app.settings.kafka import KafkaSettings
+from reservations.app.settings.limits import LimitSettings
 from reservations.app.settings.process import ProcessSettings
 
 
-class Settings(BookingSettings, AuthSettings, ProcessSettings, KafkaSettings, DatabaseSettings):
+class Settings(BookingSettings, LimitSettings, AuthSettings, ProcessSettings, KafkaSettings, DatabaseSettings):
     """Settings by environment; each field's name in upper case is its variable. Units stand last in the names."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
