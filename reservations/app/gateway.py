@@ -22,7 +22,11 @@ from reservations.http.openapi import openapi
 from reservations.http.reads import Reads
 from reservations.http.replies import Replies
 from reservations.http.writes import Writes
+from reservations.models.topics import COMMANDS, RESULTS
 from reservations.tables import database
+
+#: What this process can't do without; the other topics are the workers'.
+NEEDED = (COMMANDS, RESULTS)
 
 
 async def run(settings: Settings) -> int:
@@ -53,7 +57,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack, patience: Patienc
     await dependencies.open_pool(pool, patience)
     stack.push_async_callback(dependencies.close_pool, pool)
     producer, replies = kafka.producer(settings), Replies(kafka.results_consumer(settings))
-    await dependencies.start_producer(producer, settings, patience)
+    await dependencies.start_producer(producer, settings, patience, NEEDED)
     stack.push_async_callback(dependencies.stop_producer, producer)
     await patience.insist("Kafka", replies.start, kafka_is_away)
     stack.push_async_callback(replies.stop)
@@ -66,7 +70,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack, patience: Patienc
     checks: dict[str, Check] = {
         "postgres": lambda: dependencies.check_schema(pool),
         "partitions": lambda: dependencies.check_partitions(pool),
-        "kafka": lambda: dependencies.check_broker(producer),
+        "kafka": lambda: dependencies.check_broker(producer, settings),
         "replies": lambda: _check_replies(replies),
     }
     health = Health(checks, _judge, lambda: None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from reservations.app.settings import Settings
+from reservations.app.settings.kafka_security import Protocol
 from reservations.app.stack import broker, postgres
 from reservations.app.stack.addresses import Address, Readiness, listen_at, summary
 from reservations.app.stack.home import LOOPBACK, Home
@@ -171,6 +172,8 @@ class Stack:
         if given and not broker.is_own(self.home, given):
             self.env["KAFKA_BOOTSTRAP_SERVERS"] = given
             return
+        if self.settings.kafka_security_protocol != Protocol.PLAINTEXT:
+            raise StackError("`make run`'s own broker lets everybody in: unset KAFKA_SECURITY_PROTOCOL and its kin.")
         server = broker.prepare(self.home)
         # What talks to a real broker must not hear of simulated payments.
         self.simulated = self.settings.simulate_neighbours
