@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -23,6 +24,7 @@ from reservations.models.topics import (
     STATUS_CHANGED,
     Topic,
 )
+from tests.apache_kafka.certificates import Authority
 from tests.apache_kafka.secured import Secured, a_secured_kafka, password_of
 from tests.bookings import book
 from tests.service import Service, run
@@ -32,7 +34,8 @@ WORKER, GATEWAY = "svc-reservations-worker", "svc-reservations-gateway"
 ADMINISTRATOR, OPERATOR = "svc-reservations-administrator", "svc-reservations-operator"
 PAYMENTS, PRODUCER, READER, STRANGER = "svc-payments", "back-office", "svc-analytics", "stranger"
 USERS = (WORKER, GATEWAY, ADMINISTRATOR, OPERATOR, PAYMENTS, PRODUCER, READER, STRANGER)
-READ_LIMIT_S = 10
+READ_LIMIT_S = 20
+END_LIMIT_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ async def secured(broker_alone: Secured) -> Secured:
     )
     assert code == 0, complaints
     await broker_alone.grant([right(**json.loads(line)) for line in output.splitlines()])
-    await as_administrator(broker_alone, "topics")
+    await make_topics(broker_alone)
     return broker_alone
 
 
@@ -61,10 +64,10 @@ def right(principal: str, operation: str, resource: str, name: str) -> Acl:
     return Acl(principal, Operation(operation), Resource(resource), name)
 
 
-async def as_administrator(secured: Secured, command: str) -> None:
-    """Run a command as the administrator of topics."""
+async def make_topics(secured: Secured) -> None:
+    """Make the topics, as their administrator."""
     variables = {**secured.by_scram(ADMINISTRATOR), "KAFKA_TOPIC_PREFIX": PREFIX, "KAFKA_PARTITIONS": "4"}
-    code, output, complaints = await run(variables, command)
+    code, output, complaints = await run(variables, "topics")
     assert code == 0, output + complaints
 
 
@@ -188,40 +191,40 @@ async def test_each_reads_what_is_its_to_read(secured: Secured, user: str, topic
     assert await may_read(secured, user, topic) is expected
 
 
-@pytest.mark.parametrize("command", ["worker", "gateway", "topics"])
-async def test_a_wrong_password_ends_the_process_and_says_so(secured: Secured, database: str, command: str) -> None:
+async def test_a_wrong_password_ends_each_process_and_says_so(secured: Secured, database: str) -> None:
     wrong = {"DATABASE_URL": database, **secured.by_scram(WORKER, "not-the-password")}
-    code, output, complaints = await asyncio.wait_for(run(wrong, command), READ_LIMIT_S)
-    assert code == 1, output
-    assert f"The login of '{WORKER}' by SASL_SSL SCRAM-SHA-512 was refused" in complaints
-    assert "KAFKA_SASL_PASSWORD" in complaints
-    assert "not-the-password" not in output + complaints
+    commands = ["worker"], ["gateway"], ["topics"], ["dead-letters", "list"]
+    async with asyncio.timeout(END_LIMIT_S):
+        ended = await asyncio.gather(*(run(wrong, *command) for command in commands))
+    for code, output, complaints in ended:
+        assert code == 1, output
+        assert f"The login of '{WORKER}' by SASL_SSL SCRAM-SHA-512 was refused" in complaints
+        assert "KAFKA_SASL_PASSWORD" in complaints
+        assert "not-the-password" not in output + complaints
 
 
-async def test_a_certificate_of_another_authority_ends_the_process_and_says_so(
-    secured: Secured, tmp_path: Path
-) -> None:
-    from tests.apache_kafka.certificates import Authority
-
-    certificate, key = Authority(tmp_path).issue(GATEWAY)
-    false = {"KAFKA_SSL_CERTIFICATE_FILE": str(certificate), "KAFKA_SSL_KEY_FILE": str(key)}
-    code, _, complaints = await run({**secured.by_certificate(GATEWAY), **false}, "topics")
-    assert code == 1
-    assert "was refused by" in complaints
-    assert "KAFKA_SSL_CERTIFICATE_FILE" in complaints
-
-
-async def test_a_broker_of_another_authority_is_not_trusted(secured: Secured, tmp_path: Path) -> None:
-    from tests.apache_kafka.certificates import Authority
-
-    other = {"KAFKA_SSL_CA_FILE": str(Authority(tmp_path).certificate_file)}
-    code, _, complaints = await run({**secured.by_scram(ADMINISTRATOR), **other}, "topics")
-    assert code == 1
-    assert "its certificate is not trusted" in complaints
-
-
-async def test_an_operator_lists_dead_letters(secured: Secured) -> None:
-    code, _, complaints = await run(
-        {**secured.by_scram(OPERATOR), "KAFKA_TOPIC_PREFIX": PREFIX}, "dead-letters", "list"
+async def test_who_is_not_trusted_is_told_on_either_side(secured: Secured, tmp_path: Path) -> None:
+    other = Authority(tmp_path)
+    certificate, key = other.issue(ADMINISTRATOR)
+    false_client = {"KAFKA_SSL_CERTIFICATE_FILE": str(certificate), "KAFKA_SSL_KEY_FILE": str(key)}
+    false_broker = {"KAFKA_SSL_CA_FILE": str(other.certificate_file)}
+    by_certificate, by_scram = await asyncio.gather(
+        run({**secured.by_certificate(ADMINISTRATOR), **false_client}, "topics"),
+        run({**secured.by_scram(ADMINISTRATOR), **false_broker}, "topics"),
     )
+    assert by_certificate[0] == by_scram[0] == 1
+    assert "A connection by SSL was refused" in by_certificate[2]
+    assert "KAFKA_SSL_CERTIFICATE_FILE" in by_certificate[2]
+    assert "its certificate is not trusted" in by_scram[2]
+    assert "KAFKA_SSL_CA_FILE" in by_scram[2]
+
+
+async def test_an_operator_redrives_a_dead_letter(secured: Secured) -> None:
+    key = f"letter-{uuid4()}"
+    headers = [("dead-letter-topic", (PREFIX + COMMANDS.name).encode())]
+    async with a_client(secured, WORKER) as producer:
+        await producer.send_and_wait(PREFIX + DEAD_LETTERS.name, b"{}", key.encode(), headers=headers)
+    variables = {**secured.by_scram(OPERATOR), "KAFKA_TOPIC_PREFIX": PREFIX}
+    code, output, complaints = await run(variables, "dead-letters", "redrive", "--key", key)
     assert code == 0, complaints
+    assert output.endswith("1 redriven, 0 not.\n")

@@ -7,12 +7,14 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from aiokafka import client
 from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from reservations.agents.intake import make_app
-from reservations.agents.security import OPEN, Security
-from reservations.app import dependencies, kafka, logins
+from reservations.agents.security import OPEN
+from reservations.agents.watching import Peeker
+from reservations.app import dependencies, kafka, logins, topics
 from reservations.app.dependencies import check_broker
 from reservations.app.logins import LoginRefusedError, check_login
 from reservations.app.settings import Settings, load_settings
@@ -207,18 +209,25 @@ def without_nothing(options: Mapping[str, object]) -> dict[str, object]:
 
 
 async def test_every_client_of_the_service_logs_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    variables = {**LOGIN, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_BOOTSTRAP_SERVERS": "localhost:1"}
-    settings = settings_of(monkeypatch, variables)
-    expected = Security("SASL_PLAINTEXT", "SCRAM-SHA-512", "worker", CANARY)
-    clients = [kafka.producer(settings), kafka.results_consumer(settings), kafka.dead_letters_consumer(settings)]
-    try:
-        for client in (each.client if hasattr(each, "client") else each._client for each in clients):
-            assert client._security_protocol == expected.protocol
-            assert client._sasl_mechanism == expected.mechanism
-            assert (client._sasl_plain_username, client._sasl_plain_password) == ("worker", CANARY)
-    finally:
-        for each in clients:
-            await each.stop()
+    settings = settings_of(monkeypatch, {**LOGIN, "KAFKA_BOOTSTRAP_SERVERS": "localhost:1"})
+    connected = []
+
+    async def connect(*_: object, **options: object) -> None:
+        connected.append(options)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(client, "create_conn", connect)
+    monkeypatch.setattr(logins, "create_conn", connect)
+    for each in (kafka.producer(settings), kafka.results_consumer(settings), kafka.dead_letters_consumer(settings)):
+        with pytest.raises(KafkaConnectionError):
+            await each.start()
+        await each.stop()
+    with pytest.raises(KafkaConnectionError):
+        await topics.missing_topics(settings)
+    await Peeker(settings.kafka_bootstrap_servers, settings.kafka_security())({})
+    expected = {name: value for name, value in settings.kafka_security().options().items() if name != "ssl_context"}
+    assert [expected.items() <= options.items() for options in connected] == [True] * 6
+    assert all(options["ssl_context"] for options in connected)
 
 
 @pytest.mark.parametrize(
