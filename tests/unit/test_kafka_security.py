@@ -122,7 +122,7 @@ def test_a_login_without_user_and_password_names_both(monkeypatch: pytest.Monkey
         (
             {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CERTIFICATE_FILE": "{pem}/worker.pem"},
             "KAFKA_SSL_KEY_FILE",
-            "certificate's key",
+            "KAFKA_SSL_CERTIFICATE_FILE needs it",
         ),
         (
             {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_FILE": "{pem}/worker.key"},
