@@ -173,7 +173,7 @@ class Stack:
             self.env["KAFKA_BOOTSTRAP_SERVERS"] = given
             return
         if self.settings.kafka_security_protocol != Protocol.PLAINTEXT:
-            raise StackError("`make run`'s own broker lets everybody in: unset KAFKA_SECURITY_PROTOCOL and its kin.")
+            raise StackError("The broker of `make run` knows no logins: unset KAFKA_SECURITY_PROTOCOL and the like.")
         server = broker.prepare(self.home)
         # What talks to a real broker must not hear of simulated payments.
         self.simulated = self.settings.simulate_neighbours
