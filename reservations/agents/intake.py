@@ -11,6 +11,7 @@ import faust
 from faust.types import TP
 from yarl import URL
 
+from reservations.agents.security import OPEN, Security
 from reservations.agents.transport import MAX_BUFFERED, BatchTransport
 
 COMMIT_INTERVAL_S = 0.5
@@ -48,7 +49,12 @@ class IntakeApp(faust.App):
 
 
 def make_app(
-    name: str, *, bootstrap_servers: str, session_timeout_s: float = 10, rebalance_timeout_s: float = 10
+    name: str,
+    *,
+    bootstrap_servers: str,
+    security: Security = OPEN,
+    session_timeout_s: float = 10,
+    rebalance_timeout_s: float = 10,
 ) -> IntakeApp:
     """Build the app of the consumer group `name` for brokers `host:port,host:port`; call it inside a running loop.
 
@@ -60,6 +66,7 @@ def make_app(
         name,
         env={},  # otherwise variables such as BROKER_URL or WEB_ENABLED override what stands here
         broker=[URL(f"kafka://{server.strip()}") for server in bootstrap_servers.split(",")],
+        broker_credentials=security.credentials(),
         key_serializer="raw",
         value_serializer="raw",  # a decode error inside Faust loses the message
         web_enabled=False,

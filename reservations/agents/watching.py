@@ -10,6 +10,7 @@ from faust.types import TP
 
 from reservations.agents import intake
 from reservations.agents.intake import IntakeApp, Lane
+from reservations.agents.security import OPEN, Security
 from reservations.agents.stacks import dump_stacks
 from reservations.agents.stillness import TICK_S
 from reservations.agents.watchdog import Sight, Stuck, StuckError, Watchdog, Work
@@ -38,8 +39,9 @@ def look(app: IntakeApp, lanes: Mapping[str, Watched]) -> Sight:
 class Peeker:
     """Looks for records with a consumer of its own, in no group, made anew for each look."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, security: Security = OPEN) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._security = security
 
     async def __call__(self, positions: Mapping[TP, int]) -> set[TP] | None:
         """Return those of the partitions that have a record at their position or beyond; None without an answer."""
@@ -54,6 +56,7 @@ class Peeker:
     async def _peek(self, positions: Mapping[TP, int]) -> set[TP] | None:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
+            **self._security.options(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

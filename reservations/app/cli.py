@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from reservations import __version__
-from reservations.app import cli_dead_letters, cli_tokens
+from reservations.app import cli_acls, cli_dead_letters, cli_tokens
 from reservations.app.settings import load_settings
 from reservations.app.terminal import fail, settings_with
 
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 slots = typer.Typer(no_args_is_help=True, help="The seats of trip dates.")
 app.add_typer(slots, name="slots")
+app.command("acls")(cli_acls.acls)
 app.add_typer(cli_dead_letters.app, name="dead-letters")
 app.command()(cli_tokens.token)
 
@@ -76,12 +77,13 @@ def topics() -> None:
     """Create the topics that are missing."""
     from aiokafka.errors import KafkaError
 
+    from reservations.app.logins import LoginRefusedError
     from reservations.app.topics import TopicsError, ensure_topics
 
     settings = settings_with("KAFKA_BOOTSTRAP_SERVERS")
     try:
         created = asyncio.run(ensure_topics(settings))
-    except (TopicsError, KafkaError, OSError) as error:
+    except (TopicsError, LoginRefusedError, KafkaError, OSError) as error:
         fail(f"The topics were not created: {error}")
     typer.echo(f"Created: {', '.join(created)}." if created else "All topics exist.")
 
@@ -139,6 +141,7 @@ def audit(
 
 def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     from reservations.app.dependencies import NotPreparedError
+    from reservations.app.logins import LoginRefusedError
 
     # What the imports made stays, and what a batch makes goes at once: collections would find nothing.
     gc.freeze()
@@ -147,7 +150,7 @@ def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
         code = runner.run(process)
-    except NotPreparedError as error:
+    except (NotPreparedError, LoginRefusedError) as error:
         fail(str(error))
     sys.stdout.flush()
     os._exit(code)

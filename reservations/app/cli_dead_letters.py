@@ -154,10 +154,11 @@ def _tell(attempt: "Attempt", dry_run: bool) -> None:
 def _run(work: Coroutine[Any, Any, T]) -> T:
     from aiokafka.errors import KafkaError
 
+    from reservations.app.logins import LoginRefusedError
     from reservations.app.topics import TopicsError
 
     try:
         return asyncio.run(work)
-    except (TopicsError, KafkaError, TimeoutError) as error:
+    except (TopicsError, LoginRefusedError, KafkaError, TimeoutError) as error:
         # Other errors of the system stay: whoever reads the list may stop reading.
         fail(f"Not all was done: {error}")

@@ -1,7 +1,7 @@
 """What a process needs before it starts, and checks while it runs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from reservations.agents.survival import Patience, kafka_is_away, postgres_is_away
+from reservations.app.logins import LoginRefusedError, check_login
 from reservations.app.settings import Settings
 from reservations.app.topics import missing_topics
 from reservations.migrations.runner import current_version, latest_version
+from reservations.models.topics import TOPICS, Topic
 from reservations.tables import partitions
 
 if TYPE_CHECKING:
@@ -58,18 +61,24 @@ async def open_pool(pool: "AnyPool", insist: Patience) -> None:
     await _prepared(lambda: insist.insist("Postgres", connect, postgres_is_away))
 
 
-async def start_producer(producer: AIOKafkaProducer, settings: Settings, insist: Patience) -> None:
-    """Start the producer, however long the broker is away, and wait a while for the topics.
+async def start_producer(
+    producer: AIOKafkaProducer, settings: Settings, insist: Patience, needed: Sequence[Topic] = TOPICS
+) -> None:
+    """Start the producer, however long the broker is away, and wait a while for the topics that are needed.
 
     Raises:
         NotPreparedError: a topic is still missing.
+        LoginRefusedError: the broker does not let this process in.
 
     """
 
     async def start() -> None:
-        missing = await missing_topics(settings)
+        missing = await missing_topics(settings, needed)
         if missing:
-            raise NotPreparedError(f"These topics are missing: {', '.join(missing)}; run `reservations topics`.")
+            raise NotPreparedError(
+                f"These topics are missing: {', '.join(missing)}; run `reservations topics`. "
+                "A broker does not show topics to who has no rights to them; `reservations acls` lists the rights."
+            )
         await producer.start()
 
     await _prepared(lambda: insist.insist("Kafka", start, kafka_is_away))
@@ -102,9 +111,16 @@ async def check_partitions(pool: "AnyPool") -> str | None:
     return None if ahead >= 1 else f"{max(ahead, 0)} months ahead exist; run `reservations migrate`"
 
 
-async def check_broker(producer: AIOKafkaProducer) -> str | None:
+async def check_broker(producer: AIOKafkaProducer, settings: Settings) -> str | None:
     """Say what is wrong with the broker, if anything."""
-    await producer.client.fetch_all_metadata()
+    try:
+        await producer.client.fetch_all_metadata()
+    except KafkaError:
+        try:
+            await check_login(settings)
+        except LoginRefusedError:
+            return "the login is refused now; see that its password or certificate is valid, and restart the process"
+        raise
     return None
 
 
@@ -125,5 +141,8 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
 def log_start(settings: Settings) -> None:
     """Say with which servers a process starts; never with a password."""
     structlog.get_logger().info(
-        "starting", kafka=settings.kafka_bootstrap_servers, database=settings.database_url.rpartition("@")[2]
+        "starting",
+        kafka=settings.kafka_bootstrap_servers,
+        kafka_security=settings.kafka_security_in_short(),
+        database=settings.database_url.rpartition("@")[2],
     )

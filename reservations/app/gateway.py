@@ -28,11 +28,14 @@ from reservations.http.pressure import Pressure
 from reservations.http.reads import Reads
 from reservations.http.replies import Replies
 from reservations.http.writes import Writes
-from reservations.models.topics import COMMANDS
+from reservations.models.topics import COMMANDS, RESULTS
 from reservations.tables import database
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyPool
+
+#: What this process can't do without; the other topics are the workers'.
+NEEDED = (COMMANDS, RESULTS)
 
 
 async def run(settings: Settings) -> int:
@@ -70,7 +73,7 @@ async def _assemble(
     await dependencies.open_pool(pool, patience)
     stack.push_async_callback(dependencies.close_pool, pool)
     producer, replies = kafka.producer(settings), Replies(kafka.results_consumer(settings))
-    await dependencies.start_producer(producer, settings, patience)
+    await dependencies.start_producer(producer, settings, patience, NEEDED)
     stack.push_async_callback(dependencies.stop_producer, producer)
     await patience.insist("Kafka", replies.start, kafka_is_away)
     stack.push_async_callback(replies.stop)
@@ -83,7 +86,7 @@ async def _assemble(
     desk = CommandDesk(producer, replies, pool, settings.kafka_topic_prefix, pressure)
     guesses = GuessLimit(settings.wrong_codes_allowed, settings.wrong_code_window_s)
     offered = operations(Writes(desk, settings.command_timeout_s), Reads(pool, guesses))
-    health = _health(pool, producer, replies)
+    health = _health(settings, pool, producer, replies)
     others: Sequence[web.AbstractRouteDef] = [*document_routes(openapi(offered)), *health.routes(registry)]
     if identify:
         identify = RateLimit(settings.rate_limit_per_s, settings.rate_burst).within(identify)
@@ -93,7 +96,7 @@ async def _assemble(
 def _watch_backlog(settings: Settings, stack: AsyncExitStack) -> Pressure:
     pressure = Pressure(settings.max_command_backlog)
     watch = BacklogWatch(
-        settings.kafka_bootstrap_servers,
+        kafka.reaching(settings),
         settings.kafka_topic_prefix + COMMANDS.name,
         settings.kafka_topic_prefix + settings.kafka_group,
         pressure,
@@ -104,11 +107,11 @@ def _watch_backlog(settings: Settings, stack: AsyncExitStack) -> Pressure:
     return pressure
 
 
-def _health(pool: "AnyPool", producer: AIOKafkaProducer, replies: Replies) -> Health:
+def _health(settings: Settings, pool: "AnyPool", producer: AIOKafkaProducer, replies: Replies) -> Health:
     checks: dict[str, Check] = {
         "postgres": lambda: dependencies.check_schema(pool),
         "partitions": lambda: dependencies.check_partitions(pool),
-        "kafka": lambda: dependencies.check_broker(producer),
+        "kafka": lambda: dependencies.check_broker(producer, settings),
         "replies": lambda: _check_replies(replies),
     }
     return Health(checks, _judge, lambda: None)

@@ -1,5 +1,7 @@
 """Kafka clients, with every option that matters said."""
 
+from typing import Any
+
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from reservations.app.settings import Settings
@@ -13,13 +15,18 @@ METADATA_MAX_AGE_MS = 10_000
 FETCH_WAIT_MS = 20
 
 
+def reaching(settings: Settings) -> dict[str, Any]:
+    """Return the options by which every client finds the brokers and is let in."""
+    return {"bootstrap_servers": settings.kafka_bootstrap_servers, **settings.kafka_security().options()}
+
+
 def producer(settings: Settings, *, may_repeat: bool = False) -> AIOKafkaProducer:
     """Return a producer, not yet started, that waits for all in-sync replicas.
 
     One that may repeat a message after a failure works with every broker, whatever the settings.
     """
     return AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **reaching(settings),
         acks="all",
         enable_idempotence=settings.kafka_enable_idempotence and not may_repeat,
         linger_ms=0,
@@ -42,7 +49,7 @@ def dead_letters_consumer(settings: Settings) -> AIOKafkaConsumer:
 def _consumer(settings: Settings, topic: Topic, *, since: str, fetch_wait_ms: int) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         settings.kafka_topic_prefix + topic.name,
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **reaching(settings),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset=since,

@@ -15,7 +15,7 @@ from reservations.app.dead_letters import DeadLetter, Position, Selection, heade
 from reservations.app.kafka import FETCH_WAIT_MS, dead_letters_consumer, producer
 from reservations.app.settings import Settings
 from reservations.app.topics import TopicsError, missing_topics
-from reservations.models.topics import COMMAND_LANES, PAYMENT_PROCESSED
+from reservations.models.topics import DEAD_LETTERS, INTAKE
 
 POLL_MS = 500
 STALL_LIMIT_S = 30
@@ -60,7 +60,7 @@ async def redrive(
         TimeoutError: the broker is there, but sends nothing.
 
     """
-    topics = {settings.kafka_topic_prefix + topic.name for topic in (*COMMAND_LANES, PAYMENT_PROCESSED)}
+    topics = {settings.kafka_topic_prefix + topic.name for topic in INTAKE}
     async with _sending(settings) as sender, aclosing(read(settings, selection, limit)) as letters:
         async for letter in letters:
             refusal = _refuse(letter, topics)
@@ -132,7 +132,7 @@ async def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> in
 
 @asynccontextmanager
 async def _reading(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    missing = await missing_topics(settings)  # asking for a topic may make it
+    missing = await missing_topics(settings, [DEAD_LETTERS])  # asking for a topic may make it
     if missing:
         raise TopicsError(f"{', '.join(missing)} missing; is KAFKA_TOPIC_PREFIX right?")
     consumer = dead_letters_consumer(settings)

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from reservations.app.kafka import reaching
+from reservations.app.logins import check_login
 from reservations.app.settings import Settings
 from reservations.models.topics import TOPICS, Topic
 
@@ -16,7 +18,8 @@ class TopicsError(Exception):
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    await check_login(settings)
+    admin = AIOKafkaAdminClient(**reaching(settings))
     await admin.start()
     try:
         yield admin
@@ -29,6 +32,7 @@ async def ensure_topics(settings: Settings) -> list[str]:
 
     Raises:
         TopicsError: the broker refused one, or one has fewer partitions than is set.
+        LoginRefusedError: the broker does not let this process in.
 
     """
     async with _admin(settings) as admin:
@@ -42,16 +46,23 @@ async def ensure_topics(settings: Settings) -> list[str]:
     return [_name(topic, settings) for topic in missing]
 
 
-async def missing_topics(settings: Settings) -> list[str]:
-    """Return the names of the topics that do not exist."""
+async def missing_topics(settings: Settings, needed: Sequence[Topic] = TOPICS) -> list[str]:
+    """Return the names of those topics that do not exist, or that the broker does not show to this process.
+
+    Raises:
+        LoginRefusedError: the broker does not let this process in.
+
+    """
     async with _admin(settings) as admin:
-        found = await _partitions(admin, settings)
+        found = await _partitions(admin, settings, needed)
     return [name for name, count in found.items() if count == 0]
 
 
-async def _partitions(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
+async def _partitions(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: Sequence[Topic] = TOPICS
+) -> dict[str, int]:
     """Return the number of partitions of each topic, 0 of one that does not exist."""
-    names = [_name(topic, settings) for topic in TOPICS]
+    names = [_name(topic, settings) for topic in topics]
     existing = set(await admin.list_topics()).intersection(names)
     described = await admin.describe_topics(sorted(existing)) if existing else []
     counts = {topic["topic"]: len(topic["partitions"]) for topic in described}

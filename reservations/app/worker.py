@@ -30,7 +30,7 @@ from reservations.app.settings import Settings
 from reservations.app.stack.home import is_free
 from reservations.http.health import Check, Health, Readiness
 from reservations.models.eligibility import Surroundings
-from reservations.models.topics import COMMAND_LANES, PAYMENT_PROCESSED, Topic
+from reservations.models.topics import INTAKE, PAYMENT_PROCESSED, Topic
 from reservations.tables import database
 
 MONTHS_INTERVAL_S = 3600.0
@@ -72,6 +72,7 @@ class Worker:
         self._app = intake.make_app(
             settings.kafka_topic_prefix + settings.kafka_group,
             bootstrap_servers=settings.kafka_bootstrap_servers,
+            security=settings.kafka_security(),
             session_timeout_s=settings.kafka_session_timeout_s,
             rebalance_timeout_s=settings.kafka_rebalance_timeout_s,
         )
@@ -79,7 +80,7 @@ class Worker:
         self._watchdog = Watchdog(settings.watchdog_s)
         self._watching: asyncio.Task[None] | None = None
         self._metrics.seconds_without_progress.set_function(lambda: self._watchdog.seconds)
-        self._lanes = dict(map(self._lane, (*COMMAND_LANES, PAYMENT_PROCESSED)))
+        self._lanes = dict(map(self._lane, INTAKE))
 
     async def run(self, stack: AsyncExitStack) -> int:
         """Start everything in turn, work until the end, and return the exit status."""
@@ -112,7 +113,7 @@ class Worker:
         return name, (lane, lambda: patience.attempts)
 
     def _watch(self) -> "asyncio.Task[None]":
-        peek = watching.Peeker(self._settings.kafka_bootstrap_servers)
+        peek = watching.Peeker(self._settings.kafka_bootstrap_servers, self._settings.kafka_security())
         return watching.start(self._app, self._lanes, self._fatal, self._watchdog, peek)
 
     async def _end_in_time(self) -> None:
@@ -152,7 +153,7 @@ class Worker:
         structlog.get_logger().info(
             "working",
             eligibility=self._settings.eligibility(),
-            topics=[topic.name for topic in (*COMMAND_LANES, PAYMENT_PROCESSED)],
+            topics=[topic.name for topic in INTAKE],
         )
 
     def _serving(self) -> AbstractAsyncContextManager[str]:
@@ -167,7 +168,7 @@ class Worker:
         checks: dict[str, Check] = {
             "postgres": lambda: dependencies.check_schema(self._pool),
             "partitions": lambda: dependencies.check_partitions(self._pool),
-            "kafka": lambda: dependencies.check_broker(self._producer),
+            "kafka": lambda: dependencies.check_broker(self._producer, self._settings),
             "intake": self._check_intake,
         }
         facts = {"eligibility": self._settings.eligibility()}

@@ -1,9 +1,10 @@
 """Watching how many commands wait on the command topic for the workers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,8 +21,9 @@ REQUEST_TIMEOUT_MS = 5_000
 class BacklogWatch:
     """Looks every few seconds how many commands a group has not committed; clients that fail are made anew."""
 
-    def __init__(self, bootstrap_servers: str, topic: str, group: str, pressure: Pressure, every_s: float) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, brokers: Mapping[str, Any], topic: str, group: str, pressure: Pressure, every_s: float) -> None:
+        """Keep how clients reach the brokers (aiokafka's options), and what is looked at; nothing is started."""
+        self._brokers = brokers
         self._topic = topic
         self._group = group
         self._pressure = pressure
@@ -72,7 +74,7 @@ class BacklogWatch:
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[tuple[AIOKafkaAdminClient, AIOKafkaConsumer]]:
-        where = {"bootstrap_servers": self._bootstrap_servers, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+        where = {**self._brokers, "request_timeout_ms": REQUEST_TIMEOUT_MS}
         admin, consumer = AIOKafkaAdminClient(**where), AIOKafkaConsumer(group_id=None, **where)
         try:
             async with asyncio.timeout(LOOK_LIMIT_S):

@@ -37,4 +37,6 @@ PAYMENT_PROCESSED = Topic("novatrek.support.payment.processed", 30 * _DAY_MS)
 TOPICS = (COMMANDS, BULK_COMMANDS, RESULTS, DEAD_LETTERS, CREATED, STATUS_CHANGED, PAYMENT_PROCESSED)
 #: Where commands come in: a lane for callers who wait, and one for imports.
 COMMAND_LANES = (COMMANDS, BULK_COMMANDS)
+#: What workers read, and where the originals of dead letters are put back.
+INTAKE = (*COMMAND_LANES, PAYMENT_PROCESSED)
 EVENT_TOPICS = {"reservation.created": CREATED, "reservation.status_changed": STATUS_CHANGED}

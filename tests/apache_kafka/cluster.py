@@ -74,11 +74,13 @@ def prepare(
     *,
     advertised: Sequence[str] = (),
     settings: Mapping[str, str] = MappingProxyType({}),
+    format_options: Sequence[str] = (),
 ) -> Cluster:
     """Describe brokers that keep their logs in `home`, and format their storage where that was not done yet.
 
     `advertised` names, for each broker, the address at which those who come to its `proxied_address` are told to find
-    it: that of a proxy. `settings` are the brokers' own, added to those of here.
+    it: that of a proxy. `settings` are the brokers' own, added to those of here; `format_options` say what else is to
+    be in new storage.
     """
     cluster_id = home.secret("kafka-cluster") or _new_cluster_id(home)
     controllers = [f"{LOOPBACK}:{home.port(f'kafka-controller-{n}')}" for n in range(count)]
@@ -89,7 +91,7 @@ def prepare(
         folder = {"log.dirs": home.path / f"kafka-{n}"}
         all_settings = {**places, **_replication(count), **STRICT, **ANY_TIME, **folder, **settings}
         program = _program(home, f"kafka-{n}", libraries, all_settings)
-        _format(program, cluster_id)
+        _format(program, cluster_id, format_options)
         nodes.append(Node(program, address, proxied))
     return Cluster(nodes)
 
@@ -141,9 +143,9 @@ def _program(home: Home, name: str, libraries: Path, settings: Mapping[str, obje
     )
 
 
-def _format(program: Program, cluster_id: str) -> None:
+def _format(program: Program, cluster_id: str, options: Sequence[str]) -> None:
     *java, _, file = program.argv
     # With "=": an id may begin with a hyphen.
     identity = f"--cluster-id={cluster_id}"
-    tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted", identity, "-c", file]
+    tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted", identity, *options, "-c", file]
     subprocess.run(tool, check=True, capture_output=True)

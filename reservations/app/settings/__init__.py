@@ -9,11 +9,23 @@ from reservations.app.settings.auth import AuthSettings
 from reservations.app.settings.booking import BookingSettings
 from reservations.app.settings.database import DatabaseSettings
 from reservations.app.settings.kafka import KafkaSettings
+from reservations.app.settings.kafka_security import KafkaSecuritySettings
 from reservations.app.settings.limits import LimitSettings
 from reservations.app.settings.process import ProcessSettings
 
+#: A password, and an address that may hold one.
+SECRET = {"DATABASE_URL", "KAFKA_SASL_PASSWORD"}
 
-class Settings(BookingSettings, LimitSettings, AuthSettings, ProcessSettings, KafkaSettings, DatabaseSettings):
+
+class Settings(
+    BookingSettings,
+    LimitSettings,
+    AuthSettings,
+    ProcessSettings,
+    KafkaSecuritySettings,
+    KafkaSettings,
+    DatabaseSettings,
+):
     """Settings by environment; each field's name in upper case is its variable. Units stand last in the names."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
@@ -29,6 +41,5 @@ def load_settings() -> Settings:
 
 
 def _complaint(name: str, message: str, value: object) -> str:
-    # An address may hold a password.
-    given = "" if name == "DATABASE_URL" else f" (got {value!r})"
+    given = f" (got {value!r})" if value != "" and name not in SECRET else ""
     return f"  {name}: {message.removeprefix('Value error, ')}{given}"

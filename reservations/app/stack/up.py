@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from reservations.app.settings import Settings
+from reservations.app.settings.kafka_security import Protocol
 from reservations.app.stack import broker, postgres, tokens
 from reservations.app.stack.addresses import Address, Readiness, listen_at, summary
 from reservations.app.stack.home import LOOPBACK, Home
@@ -175,6 +176,8 @@ class Stack:
         if given and not broker.is_own(self.home, given):
             self.env["KAFKA_BOOTSTRAP_SERVERS"] = given
             return
+        if self.settings.kafka_security_protocol != Protocol.PLAINTEXT:
+            raise StackError("The broker of `make run` knows no logins: unset KAFKA_SECURITY_PROTOCOL and the like.")
         server = broker.prepare(self.home)
         # What talks to a real broker must not hear of simulated payments.
         self.simulated = self.settings.simulate_neighbours
