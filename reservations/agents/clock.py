@@ -12,14 +12,13 @@ from reservations.models.commands import Transition, TransitionReservation, fing
 from reservations.models.errors import ErrorCode, Rejected
 from reservations.models.results import set_aside
 from reservations.models.topics import COMMANDS, PAYMENT_PROCESSED
-from reservations.models.vocabulary import Status
+from reservations.models.vocabulary import NO_SHOW_TIMEOUT, PAYMENT_TIMEOUT, Status
 from reservations.models.worksheet import Entry
 from reservations.tables import due, inbox
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection, AnyPool
 
-PAYMENT_TIMEOUT, NO_SHOW_TIMEOUT = "PAYMENT_TIMEOUT", "NO_SHOW_TIMEOUT"
 ISSUER = "svc-reservations"
 MAX_DUE = 500
 _COMMAND_IDS = UUID("0d7f3a52-51a4-5b0e-8d5a-0f2b9f6c7e10")
