@@ -73,17 +73,20 @@ def migrate() -> None:
 
 @app.command()
 def topics() -> None:
-    """Create the topics that are missing."""
+    """Create the topics that are missing, and say which keep their messages for another time than is meant."""
     from aiokafka.errors import KafkaError
 
-    from reservations.app.topics import TopicsError, ensure_topics
+    from reservations.app.topics import TopicsError, ensure_topics, settle_retention
 
     settings = settings_with("KAFKA_BOOTSTRAP_SERVERS")
     try:
         created = asyncio.run(ensure_topics(settings))
+        differing = asyncio.run(settle_retention(settings))
     except (TopicsError, KafkaError, OSError) as error:
         fail(f"The topics were not created: {error}")
     typer.echo(f"Created: {', '.join(created)}." if created else "All topics exist.")
+    for line in differing:
+        typer.echo(line)
 
 
 @app.command()

@@ -100,3 +100,9 @@ async def outcome_of(connection: "AnyConnection", message_id: UUID) -> str | Non
     """Return the outcome of a message (JSON), if it was handled."""
     outcome: str | None = await connection.fetchval(SQL["outcome_of"], message_id)
     return outcome
+
+
+async def prune(connection: "AnyConnection", before: datetime, limit: int) -> int:
+    """Delete the oldest messages answered before that instant, none that waits; return how many."""
+    status = await connection.execute(SQL["prune"], before, limit)
+    return int(status.removeprefix("DELETE "))
