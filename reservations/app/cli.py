@@ -14,7 +14,7 @@ import typer
 from reservations import __version__
 from reservations.app import cli_dead_letters, cli_guests
 from reservations.app.settings import load_settings
-from reservations.app.terminal import fail, settings_with
+from reservations.app.terminal import fail, owner_settings, settings_with
 
 GC_THRESHOLDS = (20_000, 20, 50)
 
@@ -63,7 +63,7 @@ def migrate() -> None:
     from reservations.migrations.runner import MigrationError
     from reservations.migrations.runner import migrate as apply
 
-    settings = settings_with("DATABASE_URL")
+    settings = owner_settings("migrate")
     try:
         applied = asyncio.run(apply(settings.database_url))
     except (MigrationError, OSError) as error:
@@ -133,7 +133,7 @@ def audit(
     """Compare the seats counted for each trip date with what its active reservations hold; exit 1 if they differ."""
     from reservations.app.audit import audit_slots
 
-    wrong = asyncio.run(audit_slots(settings_with("DATABASE_URL"), repair=repair))
+    wrong = asyncio.run(audit_slots(owner_settings("slots audit"), repair=repair))
     for each in wrong:
         typer.echo(f"trip {each.trip_id} on {each.trip_date}: {each.counted} counted, {each.held} held")
     typer.echo(f"{len(wrong)} trip dates differ{' and were repaired' if wrong and repair else ''}.")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from reservations.app.terminal import fail, settings_with
+from reservations.app.terminal import fail, owner_settings
 
 
 def forget_guest(
@@ -24,7 +24,7 @@ def forget_guest(
 
     from reservations.app.forgetting import forget_guest as forget
 
-    settings = settings_with("DATABASE_URL")
+    settings = owner_settings("forget-guest")
     actor = by or getpass.getuser()
     try:
         erased = asyncio.run(forget(settings, guest_id, actor, dry_run=dry_run, progress=_tell))

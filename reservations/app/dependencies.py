@@ -11,6 +11,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from reservations.agents.survival import Patience, kafka_is_away, postgres_is_away
+from reservations.app.database_tls import CURE, unverified_hosts
 from reservations.app.settings import Settings
 from reservations.app.topics import missing_topics
 from reservations.migrations.runner import current_version, latest_version
@@ -123,7 +124,14 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
 
 
 def log_start(settings: Settings) -> None:
-    """Say with which servers a process starts; never with a password."""
-    structlog.get_logger().info(
-        "starting", kafka=settings.kafka_bootstrap_servers, database=settings.database_url.rpartition("@")[2]
-    )
+    """Say with which servers a process starts; never with a password, which parameters of the address may hold, too."""
+    database = settings.database_url.rpartition("@")[2].partition("?")[0]
+    structlog.get_logger().info("starting", kafka=settings.kafka_bootstrap_servers, database=database)
+    warn_without_tls(settings)
+
+
+def warn_without_tls(settings: Settings) -> None:
+    """Say loudly when the database is elsewhere and may be read, or be played by another, on the way."""
+    hosts = unverified_hosts(settings.database_url)
+    if hosts:
+        structlog.get_logger().warning("database_without_tls", hosts=hosts, cure=CURE)
