@@ -9,8 +9,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from reservations.app.stack.home import Home
 from reservations.migrations.runner import migrate
-from tests.servers import Server
+from tests.servers import Server, embedded_postgres
 
 GROWN_RESERVATIONS, GROWN_MONTHS = 30_000, 24
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -70,6 +71,13 @@ async def empty_database(postgres: Server) -> AsyncIterator[str]:
     """Give the address of an empty database of the test's own."""
     async with scratch_database(postgres.address) as address:
         yield address
+
+
+@pytest.fixture
+async def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Give the address of a server of the test's own, for its superuser. It does not know the service's roles."""
+    with embedded_postgres(Home(tmp_path_factory.mktemp("cluster"))) as server:
+        yield server.address
 
 
 @pytest.fixture(scope="module")

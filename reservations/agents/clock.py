@@ -12,16 +12,17 @@ from reservations.models.commands import Transition, TransitionReservation, fing
 from reservations.models.errors import ErrorCode, Rejected
 from reservations.models.results import set_aside
 from reservations.models.topics import COMMANDS, PAYMENT_PROCESSED
-from reservations.models.vocabulary import Status
+from reservations.models.vocabulary import NO_SHOW_TIMEOUT, PAYMENT_TIMEOUT, Status
 from reservations.models.worksheet import Entry
 from reservations.tables import due, inbox
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection, AnyPool
 
-PAYMENT_TIMEOUT, NO_SHOW_TIMEOUT = "PAYMENT_TIMEOUT", "NO_SHOW_TIMEOUT"
 ISSUER = "svc-reservations"
 MAX_DUE = 500
+#: Each batch is a transaction of some milliseconds; more than a worker answers in a minute is deleted in one.
+PRUNED_AT_ONCE, MAX_BATCHES_PRUNED = 1000, 500
 _COMMAND_IDS = UUID("0d7f3a52-51a4-5b0e-8d5a-0f2b9f6c7e10")
 _UNCLAIMED = Rejected(
     ErrorCode.PAYMENT_UNCLAIMED,
@@ -31,11 +32,15 @@ _UNCLAIMED = Rejected(
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long a hold lasts, a guest may be late after the trip date (None: for ever), and a payment may wait."""
+    """How long a hold lasts, a guest may be late after the trip date (None: for ever), and a payment may wait.
+
+    `inbox` is how long it is remembered that a message was answered, and how.
+    """
 
     hold: timedelta
     no_show: timedelta | None
     parked: timedelta
+    inbox: timedelta
 
 
 class Clock:
@@ -64,6 +69,17 @@ class Clock:
             # Before the commit: what is published twice is noticed, what is not published is not.
             await self._publisher.publish([*map(_publication, commands), *letters])
             return len(commands) + len(letters)
+
+    async def prune(self) -> int:
+        """Delete what was answered so long ago that nothing can bring it again; return how much that was."""
+        before, deleted = self._now() - self._deadlines.inbox, 0
+        for _ in range(MAX_BATCHES_PRUNED):
+            async with self._pool.acquire() as connection:
+                count = await inbox.prune(connection, before, PRUNED_AT_ONCE)
+            deleted += count
+            if count < PRUNED_AT_ONCE:
+                break
+        return deleted
 
     async def _expired_holds(self, connection: "AnyConnection", now: datetime) -> Sequence[TransitionReservation]:
         found = await due.unpaid_holds(connection, now - self._deadlines.hold, MAX_DUE)

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from reservations import __version__
-from reservations.app import cli_acls, cli_dead_letters, cli_tokens
+from reservations.app import cli_acls, cli_dead_letters, cli_guests, cli_tokens
 from reservations.app.settings import load_settings
-from reservations.app.terminal import fail, settings_with
+from reservations.app.terminal import fail, owner_settings, settings_with
 
 GC_THRESHOLDS = (20_000, 20, 50)
 
@@ -37,6 +37,7 @@ app.add_typer(slots, name="slots")
 app.command("acls")(cli_acls.acls)
 app.add_typer(cli_dead_letters.app, name="dead-letters")
 app.command()(cli_tokens.token)
+app.command()(cli_guests.forget_guest)
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def migrate() -> None:
     from reservations.migrations.runner import MigrationError
     from reservations.migrations.runner import migrate as apply
 
-    settings = settings_with("DATABASE_URL")
+    settings = owner_settings("migrate")
     try:
         applied = asyncio.run(apply(settings.database_url))
     except (MigrationError, OSError) as error:
@@ -74,18 +75,21 @@ def migrate() -> None:
 
 @app.command()
 def topics() -> None:
-    """Create the topics that are missing."""
+    """Create the topics that are missing, and say which keep their messages for another time than is meant."""
     from aiokafka.errors import KafkaError
 
     from reservations.app.logins import LoginRefusedError
-    from reservations.app.topics import TopicsError, ensure_topics
+    from reservations.app.topics import TopicsError, ensure_topics, settle_retention
 
     settings = settings_with("KAFKA_BOOTSTRAP_SERVERS")
     try:
         created = asyncio.run(ensure_topics(settings))
+        differing = asyncio.run(settle_retention(settings))
     except (TopicsError, LoginRefusedError, KafkaError, OSError) as error:
         fail(f"The topics were not created: {error}")
     typer.echo(f"Created: {', '.join(created)}." if created else "All topics exist.")
+    for line in differing:
+        typer.echo(line)
 
 
 @app.command()
@@ -132,7 +136,7 @@ def audit(
     """Compare the seats counted for each trip date with what its active reservations hold; exit 1 if they differ."""
     from reservations.app.audit import audit_slots
 
-    wrong = asyncio.run(audit_slots(settings_with("DATABASE_URL"), repair=repair))
+    wrong = asyncio.run(audit_slots(owner_settings("slots audit"), repair=repair))
     for each in wrong:
         typer.echo(f"trip {each.trip_id} on {each.trip_date}: {each.counted} counted, {each.held} held")
     typer.echo(f"{len(wrong)} trip dates differ{' and were repaired' if wrong and repair else ''}.")

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from reservations.agents.survival import Patience, kafka_is_away, postgres_is_away
+from reservations.app.database_tls import CURE, unverified_hosts
 from reservations.app.logins import LoginRefusedError, check_login
 from reservations.app.settings import Settings
 from reservations.app.topics import missing_topics
@@ -139,10 +140,18 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
 
 
 def log_start(settings: Settings) -> None:
-    """Say with which servers a process starts; never with a password."""
+    """Say with which servers a process starts; never with a password, which parameters of the address may hold, too."""
     structlog.get_logger().info(
         "starting",
         kafka=settings.kafka_bootstrap_servers,
         kafka_security=settings.kafka_security_in_short(),
-        database=settings.database_url.rpartition("@")[2],
+        database=settings.database_url.rpartition("@")[2].partition("?")[0],
     )
+    warn_without_tls(settings)
+
+
+def warn_without_tls(settings: Settings) -> None:
+    """Say loudly when the database is elsewhere and may be read, or be played by another, on the way."""
+    hosts = unverified_hosts(settings.database_url)
+    if hosts:
+        structlog.get_logger().warning("database_without_tls", hosts=hosts, cure=CURE)

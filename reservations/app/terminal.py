@@ -21,3 +21,13 @@ def fail(message: str) -> NoReturn:
     """End the process with status 1, saying why."""
     typer.echo(message, err=True)
     sys.exit(1)
+
+
+def owner_settings(process: str) -> Settings:
+    """Return the settings of a command that works on the database as its owner; warn when it is not safe to reach."""
+    from reservations.app import dependencies, logs
+
+    settings = settings_with("DATABASE_URL")
+    logs.configure(process, "warning")
+    dependencies.warn_without_tls(settings)
+    return settings

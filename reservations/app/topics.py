@@ -1,15 +1,21 @@
 """Creating the topics as they are declared, and verifying those that exist."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from reservations.app.kafka import reaching
 from reservations.app.logins import check_login
 from reservations.app.settings import Settings
-from reservations.models.topics import TOPICS, Topic
+from reservations.models.topics import DAY_MS, DEAD_LETTERS, TOPICS, Topic
+
+RETENTION = "retention.ms"
+OF_TOPIC = 1  # the source of a setting that was given to the topic
+#: Settings of a topic by name: the value, and whether it was given to the topic itself.
+Configs = Mapping[str, tuple[str, bool]]
 
 
 class TopicsError(Exception):
@@ -58,6 +64,52 @@ async def missing_topics(settings: Settings, needed: Sequence[Topic] = TOPICS) -
     return [name for name, count in found.items() if count == 0]
 
 
+async def settle_retention(settings: Settings) -> list[str]:
+    """Say which topics keep their messages for another time than is meant; set that of the dead letters right.
+
+    The others' is left alone: no setting says what their operator wants.
+    """
+    names = {_name(topic, settings): topic for topic in TOPICS}
+    async with _admin(settings) as admin:
+        found = {name: await _configs(admin, name) for name in names}
+        wrong = [name for name, configs in found.items() if _differs(configs, settings.retention_ms(names[name]))]
+        altered = [name for name in wrong if names[name] is DEAD_LETTERS and await _alter(admin, name, settings, found)]
+    return [_told(name, found[name], settings.retention_ms(names[name]), name in altered) for name in wrong]
+
+
+def _told(name: str, configs: Configs, wanted_ms: int, is_altered: bool) -> str:
+    kept, wanted = _days(int(configs[RETENTION][0])), _days(wanted_ms)
+    cure = "altered" if is_altered else f"set its {RETENTION} to {wanted_ms} unless that is on purpose"
+    return f"{name} keeps messages for {kept}, {wanted} are meant: {cure}."
+
+
+def _differs(configs: Configs, wanted_ms: int) -> bool:
+    return RETENTION in configs and configs[RETENTION][0] != str(wanted_ms)
+
+
+def _days(milliseconds: int) -> str:
+    return "ever" if milliseconds < 0 else f"{milliseconds / DAY_MS:g} days"
+
+
+async def _configs(admin: AIOKafkaAdminClient, name: str) -> Configs:
+    """Return the settings of a topic, each with whether it was given to the topic itself."""
+    (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    entries = [entry for resource in response.resources for entry in resource[4]]
+    return {key: (value, source == OF_TOPIC) for key, value, _, source, *_ in entries}
+
+
+async def _alter(admin: AIOKafkaAdminClient, name: str, settings: Settings, found: Mapping[str, Configs]) -> bool:
+    """Set the retention of the dead letters; false when the broker does not let itself be told."""
+    # What is not said here falls back to the broker's default.
+    own = {key: value for key, (value, is_own) in found[name].items() if is_own}
+    configs = {**own, RETENTION: str(settings.retention_ms(DEAD_LETTERS))}
+    try:
+        responses = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
+    except KafkaError:
+        return False
+    return not any(resource[0] for response in responses for resource in response.resources)
+
+
 async def _partitions(
     admin: AIOKafkaAdminClient, settings: Settings, topics: Sequence[Topic] = TOPICS
 ) -> dict[str, int]:
@@ -88,5 +140,5 @@ def _new(topic: Topic, settings: Settings) -> NewTopic:
         _name(topic, settings),
         num_partitions=settings.kafka_partitions,
         replication_factor=settings.kafka_replication_factor,
-        topic_configs={"retention.ms": str(topic.retention_ms), **topic.config},
+        topic_configs={RETENTION: str(settings.retention_ms(topic)), **topic.config},
     )

@@ -193,6 +193,9 @@ class Worker:
         due = await self._clock.tick()
         if due:
             structlog.get_logger().info("due", count=due)
+        pruned = await self._clock.prune()
+        if pruned:
+            structlog.get_logger().info("inbox_pruned", count=pruned)
 
     def _every(self, interval_s: float, job: str, act: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
         async def repeat() -> None:

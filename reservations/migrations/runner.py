@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parent
 MONTHS_AHEAD = 3
 LOCK_TIMEOUT_S = 5.0
 OTHERS_TIMEOUT_S = 120.0
+OWNER = "reservations_owner"
 
 _OUR_LOCK = "hashtextextended('reservations.migrations', 0)"
 _CREATE_RECORD = """
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS reservations.schema_migrations (
   checksum   text        NOT NULL,
   applied_at timestamptz NOT NULL DEFAULT now()
 )"""
+_IS_OWNED = """
+SELECT nspowner::regrole::text = $1 FROM pg_namespace WHERE nspname = 'reservations'"""
 _ENSURE_MONTHS = """
 SELECT reservations.ensure_month((date_trunc('month', now() AT TIME ZONE 'UTC') + ahead * interval '1 month')::date)
 FROM generate_series(0, $1) AS ahead"""
@@ -91,7 +94,8 @@ async def migrate(
     try:
         await _lock_out_others(connection, others_timeout_s, tell)
         await _limit_lock_waits(connection, LOCK_TIMEOUT_S)
-        await connection.execute(_CREATE_RECORD)
+        if not await _take_ownership(connection):
+            await connection.execute(_CREATE_RECORD)
         pending = await _pending(connection, migrations)
         for migration in pending:
             tell(f"applying migration {migration.name}")
@@ -126,6 +130,18 @@ async def _lock_out_others(connection: "Connection", timeout_s: float, tell: Cal
         raise MigrationError(f"another process has been migrating this database for {timeout_s:g} s") from error
 
 
+async def _take_ownership(connection: "Connection") -> bool:
+    """Take on the role that owns the schema, so that all that is made belongs to it; false until there is one."""
+    if not await connection.fetchval(_IS_OWNED, OWNER):
+        return False
+    try:
+        await connection.execute(f"SET ROLE {OWNER}")
+    except asyncpg.InsufficientPrivilegeError as error:
+        login = await connection.fetchval("SELECT quote_ident(session_user)")
+        raise MigrationError(f"{login} may not migrate: as an administrator, GRANT {OWNER} TO {login}") from error
+    return True
+
+
 async def _pending(connection: "Connection", migrations: Sequence[Migration]) -> list[Migration]:
     """Return what is still to apply, or raise MigrationError when what was applied isn't what the files say."""
     applied = await connection.fetch(
@@ -149,6 +165,7 @@ async def _apply(connection: "Connection", migration: Migration) -> None:
     try:
         async with connection.transaction():
             await connection.execute(migration.sql)
+            await _take_ownership(connection)
             await connection.execute(
                 "INSERT INTO reservations.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
                 migration.version,

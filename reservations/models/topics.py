@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_DAY_MS = 24 * 60 * 60 * 1000
+DAY_MS = 24 * 60 * 60 * 1000
 #: An original of the largest size that a broker takes by default, with the headers that say why it is there.
 MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024
 
@@ -22,17 +22,17 @@ class Topic:
         return self.name.rpartition(".")[2]
 
 
-COMMANDS = Topic("novatrek.booking.reservation.commands", 7 * _DAY_MS)
-BULK_COMMANDS = Topic("novatrek.booking.reservation.commands.bulk", 7 * _DAY_MS)
-RESULTS = Topic("novatrek.booking.reservation.command-results", _DAY_MS)
+COMMANDS = Topic("novatrek.booking.reservation.commands", 7 * DAY_MS)
+BULK_COMMANDS = Topic("novatrek.booking.reservation.commands.bulk", 7 * DAY_MS)
+RESULTS = Topic("novatrek.booking.reservation.command-results", DAY_MS)
 DEAD_LETTERS = Topic(
     "novatrek.booking.reservation.dead-letters",
-    90 * _DAY_MS,
+    90 * DAY_MS,
     {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES)},
 )
-CREATED = Topic("novatrek.booking.reservation.created", 30 * _DAY_MS)
-STATUS_CHANGED = Topic("novatrek.booking.reservation.status-changed", 30 * _DAY_MS)
-PAYMENT_PROCESSED = Topic("novatrek.support.payment.processed", 30 * _DAY_MS)
+CREATED = Topic("novatrek.booking.reservation.created", 30 * DAY_MS)
+STATUS_CHANGED = Topic("novatrek.booking.reservation.status-changed", 30 * DAY_MS)
+PAYMENT_PROCESSED = Topic("novatrek.support.payment.processed", 30 * DAY_MS)
 
 TOPICS = (COMMANDS, BULK_COMMANDS, RESULTS, DEAD_LETTERS, CREATED, STATUS_CHANGED, PAYMENT_PROCESSED)
 #: Where commands come in: a lane for callers who wait, and one for imports.

@@ -42,6 +42,10 @@ class CancellationReason(StrEnum):
     DUPLICATE = "DUPLICATE"
 
 
+#: Why the service itself moves a reservation.
+PAYMENT_TIMEOUT, NO_SHOW_TIMEOUT = "PAYMENT_TIMEOUT", "NO_SHOW_TIMEOUT"
+
+
 class Role(StrEnum):
     """What a participant is in the party."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     AnyPool = Pool[Record]
 
 CLIENT_GRACE_S = 2.0
+OWNER: Mapping[str, str] = {"role": "reservations_owner"}
 WRITER: Mapping[str, str] = {"role": "reservations_writer"}
 READER: Mapping[str, str] = {
     "role": "reservations_reader",

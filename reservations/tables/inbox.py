@@ -101,3 +101,9 @@ async def outcome_of(connection: "AnyConnection", message_id: UUID, issued_by: s
     """Return the outcome of a message (JSON) if it was handled, and was issued by that one where one is named."""
     outcome: str | None = await connection.fetchval(SQL["outcome_of"], message_id, issued_by)
     return outcome
+
+
+async def prune(connection: "AnyConnection", before: datetime, limit: int) -> int:
+    """Delete the oldest messages answered before that instant, none that waits; return how many."""
+    status = await connection.execute(SQL["prune"], before, limit)
+    return int(status.removeprefix("DELETE "))

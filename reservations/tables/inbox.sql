@@ -39,3 +39,14 @@ WHERE i.message_id = u.message_id AND (i.outcome IS NULL OR i.outcome ->> 'outco
 
 -- name: outcome_of
 SELECT outcome FROM reservations.inbox WHERE message_id = $1 AND ($2::varchar IS NULL OR issued_by = $2);
+
+-- name: prune
+-- What another worker has locked at this moment, it deletes.
+DELETE FROM reservations.inbox
+WHERE message_id = ANY (ARRAY (
+  SELECT message_id FROM reservations.inbox
+  WHERE outcome IS NOT NULL AND processed_at < $1
+  ORDER BY processed_at
+  LIMIT $2
+  FOR UPDATE SKIP LOCKED
+));

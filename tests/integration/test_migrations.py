@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from reservations.app.stack.home import Home
 from reservations.migrations.runner import FOLDER, MigrationError, current_version, latest_version, migrate
 from tests.databases import Connection, beside, execute
-from tests.servers import Server, embedded_postgres
+from tests.servers import Server
 
-ROLES = ("reservations_reader", "reservations_writer")
+ROLES = ("reservations_owner", "reservations_reader", "reservations_writer")
 SCHEMA = """
 SELECT format('%s: %s %s %s %s', c.oid::regclass, attname, format_type(atttypid, atttypmod), attnotnull,
               pg_get_expr(adbin, adrelid)) AS line
@@ -25,7 +24,9 @@ UNION ALL SELECT format('%s: %s %s', conrelid::regclass, conname, pg_get_constra
 FROM pg_constraint WHERE connamespace = 'reservations'::regnamespace
 UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'reservations'
 UNION ALL SELECT pg_get_functiondef(oid) || proacl::text FROM pg_proc WHERE pronamespace = 'reservations'::regnamespace
-UNION ALL SELECT format('%s: %s %s', oid::regclass, pg_get_expr(relpartbound, oid), relacl)
+UNION ALL SELECT format('%s is of %s', oid::regprocedure, proowner::regrole) FROM pg_proc
+WHERE pronamespace = 'reservations'::regnamespace
+UNION ALL SELECT format('%s: %s %s %s', oid::regclass, pg_get_expr(relpartbound, oid), relacl, relowner::regrole)
 FROM pg_class WHERE relnamespace = 'reservations'::regnamespace
 ORDER BY line"""
 NAMES = sorted(path.stem for path in FOLDER.glob("*.sql"))
@@ -48,11 +49,10 @@ async def empty(empty_database: str) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def new_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Yield the address of a server of the test's own, which does not know the service's roles, for no superuser."""
-    with embedded_postgres(Home(tmp_path_factory.mktemp("cluster"))) as server:
-        await execute(server.address, "CREATE ROLE modest LOGIN CREATEROLE CREATEDB PASSWORD 'modest'")
-        yield beside(server.address, "postgres", user="modest:modest")
+async def new_cluster(own_cluster: str) -> str:
+    """Return the address of a server of the test's own, which does not know the service's roles, for no superuser."""
+    await execute(own_cluster, "CREATE ROLE modest LOGIN CREATEROLE CREATEDB PASSWORD 'modest'")
+    return beside(own_cluster, "postgres", user="modest:modest")
 
 
 def add(folder: Path, sql: str) -> None:

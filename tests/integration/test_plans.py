@@ -123,6 +123,7 @@ WRITES: dict[str, tuple[str, Callable[[Given], Arguments]]] = {
         inbox.SQL["answer"],
         lambda given: (given.commands, given.none("{}"), given.none("[]"), given.none(None)),
     ),
+    "inbox.prune": (inbox.SQL["prune"], lambda _: (NOW - timedelta(days=90), 100)),
     "inbox.outcome_of": (inbox.SQL["outcome_of"], lambda given: (given.commands[0], "guest:somebody")),
     "reservations.lock": (reservations.SQL["lock"], lambda given: (given.ids, *given.span)),
     "reservations.booked": (reservations.SQL["booked"], lambda given: (given.ids, *given.span, *given.kin)),

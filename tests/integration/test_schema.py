@@ -274,7 +274,9 @@ async def test_a_writer_alters_drops_and_deletes_nothing(database: str) -> None:
     leaf = (await leaves_of(writer, "reservations"))[0]
     for table in (*TABLES, leaf, "schema_migrations"):
         for statement in DELETIONS + REMODELLING:
-            assert await refused(writer, statement.format(table=table)), statement
+            # What was answered leaves the inbox some day.
+            if (table, statement) != ("inbox", DELETIONS[0]):
+                assert await refused(writer, statement.format(table=table)), statement
     assert await refused(writer, "CREATE TABLE reservations.extra ()")
     assert await refused(writer, f"ALTER TABLE reservations.reservations DETACH PARTITION reservations.{leaf}")
     assert await refused(writer, "UPDATE reservations.status_history SET reason = 'rewritten'")

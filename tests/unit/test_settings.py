@@ -13,6 +13,7 @@ WRONG = {
     "MAX_BATCH_SIZE": ("0", "greater than 0"),
     "WATCHDOG_S": ("20", "more than twice STATEMENT_TIMEOUT_S"),
     "LOG_LEVEL": ("loud", "pattern"),
+    "INBOX_RETENTION_DAYS": ("30", "so more than 30"),
 }
 
 
@@ -43,3 +44,11 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_pool_is_as_documented() -> None:
     limits = load_settings().pool_limits("worker")
     assert (limits.min_size, limits.max_size, limits.idle_timeout_s) == (10, 40, 600)
+
+
+def test_the_inbox_remembers_for_as_long_as_a_dead_letter_may_be_redriven(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INBOX_RETENTION_DAYS", "60")
+    with pytest.raises(SystemExit, match="must not be less than DEAD_LETTER_RETENTION_DAYS, so at least 90"):
+        load_settings()
+    monkeypatch.setenv("DEAD_LETTER_RETENTION_DAYS", "60")
+    assert load_settings().deadlines().inbox.days == 60

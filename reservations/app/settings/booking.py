@@ -4,11 +4,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reservations.agents.clock import Deadlines
 from reservations.models.steps import Rules
+from reservations.models.topics import COMMAND_LANES, DAY_MS, PAYMENT_PROCESSED
+
+#: A message may come again for as long as its topic keeps it.
+LONGEST_DAYS = max(topic.retention_ms for topic in (*COMMAND_LANES, PAYMENT_PROCESSED)) // DAY_MS
 
 
 class BookingSettings(BaseSettings):
@@ -32,6 +36,8 @@ class BookingSettings(BaseSettings):
     """How long after the end of the trip date who has not checked in becomes a NO_SHOW; 0 = never."""
     parked_payment_days: PositiveFloat = 7
     """How long a payment waits for its reservation before a person must look at it."""
+    inbox_retention_days: PositiveInt = 90
+    """How long a command that was answered is remembered; longer than any topic or dead letter may bring it again."""
     clock_interval_s: PositiveFloat = 60
     """How often a worker looks for what is due."""
 
@@ -49,11 +55,26 @@ class BookingSettings(BaseSettings):
     def deadlines(self) -> Deadlines:
         """Return how long things may wait."""
         no_show = timedelta(hours=self.no_show_hours) if self.no_show_hours else None
-        return Deadlines(timedelta(hours=self.hold_hours), no_show, timedelta(days=self.parked_payment_days))
+        return Deadlines(
+            hold=timedelta(hours=self.hold_hours),
+            no_show=no_show,
+            parked=timedelta(days=self.parked_payment_days),
+            inbox=timedelta(days=self.inbox_retention_days),
+        )
 
     def rules(self) -> Rules:
         """Return what the house decides."""
         return Rules(self.deposit_ratio, self.booking_window_days)
+
+    @field_validator("inbox_retention_days")
+    @classmethod
+    def _outlasts_what_may_come_again(cls, value: int, info: ValidationInfo) -> int:
+        letters_days = info.data.get("dead_letter_retention_days", 0)
+        if value <= LONGEST_DAYS:
+            raise ValueError(f"must be longer than topics keep commands and payments, so more than {LONGEST_DAYS}")
+        if value < letters_days:
+            raise ValueError(f"must not be less than DEAD_LETTER_RETENTION_DAYS, so at least {letters_days}")
+        return value
 
     @field_validator("guest_profiles_url", "trip_catalog_url")
     @classmethod

@@ -1,8 +1,11 @@
 """Settings of the database."""
 
-from pydantic import PositiveFloat, PositiveInt, field_validator
+from typing import Literal
+
+from pydantic import PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from reservations.app.database_tls import CURE, unverified_hosts
 from reservations.tables.database import PoolLimits
 
 
@@ -13,6 +16,8 @@ class DatabaseSettings(BaseSettings):
 
     database_url: str = ""
     """PostgreSQL address. When unset, `make run` starts a server of its own."""
+    database_tls: Literal["required", "preferred"] = "preferred"
+    """Without verified TLS to a database elsewhere: `required` refuses to start, `preferred` warns."""
     pool_min_size: PositiveInt = 10
     """Database connections that a process keeps open."""
     pool_max_size: PositiveInt = 40
@@ -31,6 +36,14 @@ class DatabaseSettings(BaseSettings):
             self.pool_idle_timeout_s,
             self.statement_timeout_s,
         )
+
+    @field_validator("database_tls")
+    @classmethod
+    def _is_kept(cls, value: str, info: ValidationInfo) -> str:
+        hosts = unverified_hosts(info.data.get("database_url", ""))
+        if value == "required" and hosts:
+            raise ValueError(f"{', '.join(hosts)} would be spoken to without verified TLS: {CURE}")
+        return value
 
     @field_validator("database_url")
     @classmethod

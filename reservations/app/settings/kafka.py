@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from reservations.models.topics import DAY_MS, DEAD_LETTERS, Topic
+
 
 class KafkaSettings(BaseSettings):
     """Where the brokers are, and how topics and groups are named, made and read."""
@@ -21,6 +23,8 @@ class KafkaSettings(BaseSettings):
     """Partitions of the topics that are created."""
     kafka_replication_factor: PositiveInt = 1
     """Replicas of the topics that are created."""
+    dead_letter_retention_days: PositiveInt = 90
+    """How long the topic of the dead letters keeps them; `reservations topics` sees to it."""
     kafka_enable_idempotence: bool = True
     """Idempotent producer. Off only for a broker that lacks it, as the embedded one does."""
     kafka_fetch_wait_ms: PositiveInt = 20
@@ -29,6 +33,10 @@ class KafkaSettings(BaseSettings):
     """A worker that is silent for so long loses its partitions."""
     kafka_rebalance_timeout_s: PositiveFloat = 10
     """How long workers have to hand partitions over."""
+
+    def retention_ms(self, topic: Topic) -> int:
+        """Return how long a topic shall keep its messages."""
+        return self.dead_letter_retention_days * DAY_MS if topic is DEAD_LETTERS else topic.retention_ms
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod
