@@ -109,7 +109,7 @@ async def guarded(
 ) -> AsyncIterator[Service]:
     """Give a running service that asks for tokens; tests share it."""
     folder = tmp_path_factory.mktemp("guarded")
-    environment = {**quirks(servers), **issuer.environment(folder)}
+    environment = {**quirks(servers), **issuer.environment(folder), "RATE_LIMIT_PER_S": "10000", "RATE_BURST": "10000"}
     async with a_service(session_database, servers.kafka_bootstrap_servers, prefix(), folder, environment) as made:
         worker, gateway = made.launch("worker"), made.launch("gateway")
         await made.ready(worker)

@@ -209,3 +209,17 @@ async def test_a_gateway_that_cannot_check_tokens_does_not_start(servers: Server
         code, _, complaints = await run({**settings, **changed}, "gateway")
         assert code == 1
         assert said in complaints
+
+
+async def test_a_caller_that_asks_too_often_waits_and_others_do_not(
+    own_service: Service, issuer: Issuer, tmp_path: Path
+) -> None:
+    limits = {"RATE_LIMIT_PER_S": "0.1", "RATE_BURST": "3"}
+    own_service.environment = {**own_service.environment, **issuer.environment(tmp_path), **limits}
+    await own_service.start("gateway")
+    sam, eve = (bearing(issuer.token({"sub": name})) for name in ("sam", "eve"))
+    for headers, expected in ((sam, [404, 404, 404, 429]), (eve, [404]), ({}, [401, 401, 401, 429]), (eve, [404])):
+        answers = [await own_service.ask("GET", UNKNOWN, headers=headers) for _ in expected]
+        assert [status for status, _, _ in answers] == expected
+        status, answer, told = answers[-1]
+        assert status != 429 or (answer["error"], int(told["Retry-After"]) > 0) == ("TOO_MANY_REQUESTS", True)

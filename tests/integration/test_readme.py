@@ -1,24 +1,20 @@
 """The walk-through of the README, run word for word against what `make run` starts."""
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from reservations.app.settings import Settings
-from tests.stack_run import REPOSITORY, STARTED, alive, descendants, eventually
+from tests.stack_run import REPOSITORY
+from tests.whole_stack import environment, running_stack
 
-START_LIMIT_S = 60
 WALK_LIMIT_S = 120
-STOP_LIMIT_S = 20
 README_ADDRESS = "127.0.0.1:8080"
 #: Printed between the outputs of two blocks.
 END_OF_BLOCK = "-- end of block --"
@@ -66,37 +62,6 @@ def project() -> Iterator[Path]:
             yield folder
     finally:
         shutil.rmtree(folder)
-
-
-@contextmanager
-def running_stack(folder: Path) -> Iterator[str]:
-    """Run `reservations up` in a folder, on free ports; give what it printed until it was ready."""
-    printed = folder / "up.log"
-    with printed.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "reservations.app.cli", "up"],
-            env=environment() | {"RESERVATIONS_HTTP_PORT": "0", "RESERVATIONS_WORKER_HTTP_PORT": "0"},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    started: list[int] = []
-    try:
-        eventually(lambda: STARTED in printed.read_text() or process.poll() is not None, START_LIMIT_S)
-        assert STARTED in printed.read_text(), printed.read_text()
-        started = descendants(process.pid)
-        yield printed.read_text()
-    finally:
-        process.terminate()
-        process.wait(STOP_LIMIT_S)
-        eventually(lambda: not alive(started))
-
-
-def environment() -> dict[str, str]:
-    """Return the environment without any setting of the service."""
-    names = {name.upper() for name in Settings.model_fields}
-    return {name: value for name, value in os.environ.items() if name not in names} | {"PYTHONPATH": str(REPOSITORY)}
 
 
 def outputs_of(walk: list[Step], folder: Path) -> list[str]:
