@@ -8,10 +8,11 @@ from time import monotonic
 import jwt
 import structlog
 
-from reservations.http.authentication import ALGORITHMS
 from reservations.http.problems import problem
 from reservations.models.errors import ErrorCode
 
+#: Signatures that only the issuer can make; nothing symmetric, whose key would have to be here.
+ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
 #: The issuer may be away for so long before its keys are no longer believed.
 STALE_LIMIT_S = 24 * 3600.0
 #: However many unknown key ids are tried, the issuer is not asked more often.
