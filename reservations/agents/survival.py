@@ -40,6 +40,7 @@ AWAY = (
     asyncpg.PostgresSystemError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # as a database that lets nobody in for now
 )
 #: The server is there, but not as this release needs it: only a person can mend that.
 MISFITS = (
@@ -56,7 +57,7 @@ MISFITS = (
 def postgres_is_away(error: BaseException) -> bool:
     """Tell whether an error means that Postgres can't be reached now."""
     # What asyncpg can't encode is an InterfaceError too, but also a ValueError: the data's fault, not the server's.
-    return isinstance(error, AWAY) and not isinstance(error, ValueError)
+    return isinstance(error, AWAY) and not isinstance(error, (ValueError, *RACES))
 
 
 def kafka_is_away(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -19,6 +20,8 @@ from reservations.models.identifiers import unix_ms, uuid7
 from reservations.models.steps import Rules
 from reservations.models.worksheet import Outcome
 from tests.bookings import a_booking, a_command, encoded
+from tests.conditions import eventually
+from tests.servers import Server
 
 CANARY = "cAnArYeRrOr"  # the text of an error, which may repeat data: must not be logged
 
@@ -65,6 +68,34 @@ async def test_only_the_command_that_breaks_the_program_is_set_aside(
     assert [(each["_rev"], each["party_size"]) for each in applied] == list(enumerate(expected, start=2))
     assert kept == {UUID(creation["command_id"]), *(command.command_id for command in commands)} - breaking
     assert CANARY not in capsys.readouterr().out
+
+
+async def test_a_database_that_lets_nobody_in_for_now_is_waited_for(postgres: Server, database: str) -> None:
+    name = urlsplit(database).path.lstrip("/")
+    command = COMMANDS.validate_json(encoded(a_command("reservation.create", a_booking())))
+    patience = Patience(asyncio.Event(), lambda *_: None)
+    async with asyncpg.create_pool(database, min_size=0, max_size=1) as pool:
+        months = BookableMonths()
+        await months.keep(pool)
+        await pool.expire_connections()
+        survivor = Survivor(Engine(pool, months, no_neighbours, Rules(), lane="commands"), patience)
+        administrator = await asyncpg.connect(postgres.address)
+        try:
+            await administrator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            applying = asyncio.create_task(survivor.apply([command]))
+            await eventually(lambda: tried_again(patience, applying))
+        finally:
+            await administrator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+            await administrator.close()
+        (verdict,) = await applying
+    assert isinstance(verdict, Outcome)
+    assert verdict.kind == "applied"
+
+
+async def tried_again(patience: Patience, applying: "asyncio.Task[object]") -> bool:
+    """Tell whether a batch was tried twice and is still not given up."""
+    assert not applying.done(), applying.result()
+    return patience.attempts >= 2
 
 
 def an_update(reservation_id: str, **changes: Any) -> Command:
