@@ -91,13 +91,22 @@ def _jwk(algorithm: str, key: object) -> jwt.PyJWK:
     return jwt.PyJWK({**described, "alg": algorithm})
 
 
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > MAX_KEY_SET_BYTES:
+            raise ValueError("the issuer's key set is too large")
+    return bytes(body)
+
+
 def fetching(session: aiohttp.ClientSession, url: str) -> Fetch:
     """Return what fetches the issuer's key set."""
 
     async def fetch() -> str:
         try:
             async with session.get(url, allow_redirects=False) as response:
-                body = await response.content.read(MAX_KEY_SET_BYTES)
+                body = await _whole(response.content)
         except aiohttp.ClientError as error:
             raise OSError(type(error).__name__) from error
         if response.status != 200:
