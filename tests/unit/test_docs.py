@@ -10,7 +10,7 @@ import pytest
 
 from reservations.app.settings import Settings
 from reservations.http.problems import STATUSES
-from reservations.models.commands import Command
+from reservations.models.commands import Command, CreateReservation
 from reservations.models.errors import ErrorCode
 from reservations.models.topics import TOPICS
 from reservations.models.vocabulary import TRANSITIONS, Status
@@ -82,6 +82,11 @@ def test_the_readme_lists_every_error_code_with_its_status_and_a_meaning() -> No
 def test_the_readme_lists_every_topic_with_its_retention() -> None:
     listed = [(name, int(kept.split()[0])) for name, _, kept, _ in rows(README, "topic", "direction", "kept", "what")]
     assert listed == [(code(topic.name), topic.retention_ms / DAY_MS) for topic in TOPICS]
+
+
+def test_the_readme_lists_every_field_of_a_command() -> None:
+    listed = [name for name, _ in rows(README, "field", "meaning")]
+    assert set(listed) == {code(name) for name in CreateReservation.model_fields}
 
 
 def test_the_readme_lists_every_type_of_command() -> None:
