@@ -103,7 +103,8 @@ def _worker(principal: str, names: Names) -> Iterator[Acl]:
 
 def _gateway(principal: str, names: Names) -> Iterator[Acl]:
     yield from _to(Operation.WRITE, [COMMANDS], principal, names)
-    yield from _to(Operation.READ, [RESULTS], principal, names)
+    # Events and dead letters are for the page that shows operators what goes on.
+    yield from _to(Operation.READ, [RESULTS, CREATED, STATUS_CHANGED, DEAD_LETTERS], principal, names)
     yield from _to(Operation.DESCRIBE, [BULK_COMMANDS], principal, names)
     yield Acl(principal, Operation.DESCRIBE, Resource.GROUP, names.group)
 

@@ -24,6 +24,7 @@ from reservations.http.gateway import gateway
 from reservations.http.health import Check, Health, Readiness
 from reservations.http.limits import GuessLimit, RateLimit
 from reservations.http.openapi import openapi
+from reservations.http.ops import Ops, Watch
 from reservations.http.pressure import Pressure
 from reservations.http.reads import Reads
 from reservations.http.replies import Replies
@@ -87,10 +88,17 @@ async def _assemble(
     guesses = GuessLimit(settings.wrong_codes_allowed, settings.wrong_code_window_s)
     offered = operations(Writes(desk, settings.command_timeout_s), Reads(pool, guesses))
     health = _health(settings, pool, producer, replies)
-    others: Sequence[web.AbstractRouteDef] = [*document_routes(openapi(offered)), *health.routes(registry)]
     if identify:
         identify = RateLimit(settings.rate_limit_per_s, settings.rate_burst).within(identify)
-    return gateway(offered, others, metrics.observe, identify, settings.request_body_limit_s)
+    ops = Ops(Watch(lambda: kafka.flow_consumer(settings), settings.kafka_topic_prefix), pressure, pool)
+    others: Sequence[web.AbstractRouteDef] = [
+        *document_routes(openapi(offered)),
+        *health.routes(registry),
+        *ops.routes(identify),
+    ]
+    application = gateway(offered, others, metrics.observe, identify, settings.request_body_limit_s)
+    application.on_shutdown.append(ops.end)
+    return application
 
 
 def _watch_backlog(settings: Settings, stack: AsyncExitStack) -> Pressure:

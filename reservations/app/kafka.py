@@ -5,6 +5,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from reservations.app.settings import Settings
+from reservations.http.flow import WATCHED
 from reservations.models.topics import DEAD_LETTERS, MAX_DEAD_LETTER_BYTES, RESULTS, Topic
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -13,6 +14,7 @@ MAX_PRODUCED_BYTES = 256 * 1024
 #: A topic that was made again, or grew, is noticed within this time.
 METADATA_MAX_AGE_MS = 10_000
 FETCH_WAIT_MS = 20
+FLOW_FETCH_WAIT_MS = 500
 
 
 def reaching(settings: Settings) -> dict[str, Any]:
@@ -46,9 +48,14 @@ def dead_letters_consumer(settings: Settings) -> AIOKafkaConsumer:
     return _consumer(settings, DEAD_LETTERS, since="earliest", fetch_wait_ms=FETCH_WAIT_MS)
 
 
-def _consumer(settings: Settings, topic: Topic, *, since: str, fetch_wait_ms: int) -> AIOKafkaConsumer:
+def flow_consumer(settings: Settings) -> AIOKafkaConsumer:
+    """Return a consumer, not yet started, that reads what goes on from now on, in no group."""
+    return _consumer(settings, *WATCHED, since="latest", fetch_wait_ms=FLOW_FETCH_WAIT_MS)
+
+
+def _consumer(settings: Settings, *topics: Topic, since: str, fetch_wait_ms: int) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        settings.kafka_topic_prefix + topic.name,
+        *(settings.kafka_topic_prefix + topic.name for topic in topics),
         **reaching(settings),
         group_id=None,
         enable_auto_commit=False,

@@ -55,16 +55,16 @@ class _Page:
 
 def document_routes(document: Mapping[str, Any]) -> list[web.RouteDef]:
     """Return the routes of `/openapi.json`, `/openapi.yaml`, `/docs` and its assets, all rendered here and now."""
-    pages = [web.get(path, _serving(page)) for path, page in _pages(document)]
+    pages = [web.get(path, serving(page)) for path, page in _pages(document)]
     return [*pages, web.get("/docs/", _to_docs)]
 
 
 def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, _Page]]:
     yield "/openapi.json", _Page.of(_json(document), "application/json")
     yield "/openapi.yaml", _Page.of(_yaml(document), "application/yaml")
-    yield "/docs", _asset("docs.html", _HTML)
+    yield "/docs", asset("docs.html", _HTML)
     for path, content_type in _ASSETS.items():
-        yield f"/docs/assets/{path.rpartition('/')[2]}", _asset(path, content_type)
+        yield f"/docs/assets/{path.rpartition('/')[2]}", asset(path, content_type)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
@@ -87,11 +87,14 @@ def _yaml(document: Mapping[str, Any]) -> bytes:
     return text
 
 
-def _asset(path: str, content_type: str) -> _Page:
+def asset(path: str, content_type: str) -> _Page:
+    """Return a file of the folder `assets`."""
     return _Page.of(files("reservations.http").joinpath("assets", path).read_bytes(), content_type)
 
 
-def _serving(page: _Page) -> Handler:
+def serving(page: _Page) -> Handler:
+    """Return what serves a page, with headers that let it load nothing from elsewhere."""
+
     async def serve(request: web.Request) -> web.Response:
         known = request.if_none_match or ()
         if any(tag.value in (page.tag, "*") for tag in known):

@@ -27,6 +27,7 @@ class Action(StrEnum):
     READ = "read"
     CREATE = "create"
     CHANGE = "change"
+    OPERATE = "operate"
     FOLLOW = "follow"
     """Ask what became of one's own command."""
 
@@ -60,6 +61,7 @@ class Caller:
 
 
 EVERYTHING = frozenset(Action)
+BOOKING = EVERYTHING - {Action.OPERATE}
 BY_SCOPE: Mapping[str, frozenset[Action]] = {
     "reservations:read": frozenset({Action.READ}),
     "reservations:write": frozenset({Action.CREATE, Action.CHANGE}),
@@ -83,7 +85,7 @@ class GuestClaims(_Claims):
 
     def caller(self) -> Caller:
         """Return who that is; named by the guest, for a subject might be personal."""
-        return Caller(f"{Role.GUEST}:{self.guest_id}", EVERYTHING, ActingFor(guest_id=self.guest_id))
+        return Caller(f"{Role.GUEST}:{self.guest_id}", BOOKING, ActingFor(guest_id=self.guest_id))
 
 
 class StaffClaims(_Claims):

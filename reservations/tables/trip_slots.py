@@ -12,6 +12,8 @@ from reservations.tables.database import StaleWriteError
 from reservations.tables.statements import load
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from reservations.tables.database import AnyConnection
 
 SQL = load("trip_slots.sql")
@@ -39,6 +41,11 @@ async def read(connection: "AnyConnection", slots: Collection[Slot]) -> dict[Slo
 async def lock(connection: "AnyConnection", slots: Collection[Slot]) -> dict[Slot, Seats]:
     """Lock those of these trip dates that were booked before until the transaction ends; return their seats."""
     return await _seats(connection, "lock", slots)
+
+
+async def fullest(connection: "AnyConnection", limit: int) -> "list[Record]":
+    """Return the coming trip dates of which the largest part is taken, those without a known capacity last."""
+    return await connection.fetch(SQL["fullest"], limit)
 
 
 async def _seats(connection: "AnyConnection", statement: str, slots: Collection[Slot]) -> dict[Slot, Seats]:

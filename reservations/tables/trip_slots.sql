@@ -56,3 +56,10 @@ DO UPDATE SET taken = excluded.taken, capacity = CASE WHEN s.capacity IS NULL TH
 -- name: hold_still
 -- Batches lock rows here before they take seats: none is under way while this is held.
 LOCK TABLE reservations.trip_slots IN EXCLUSIVE MODE;
+
+-- name: fullest
+SELECT trip_id, trip_date, capacity, taken
+FROM reservations.trip_slots
+WHERE trip_date >= (now() AT TIME ZONE 'UTC')::date AND taken > 0
+ORDER BY taken::float8 / capacity DESC NULLS LAST, taken DESC, trip_date, trip_id
+LIMIT $1;
