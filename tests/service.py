@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +95,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
     gateway_url: str = ""
+    program: Sequence[str] = (sys.executable, "-m", "reservations.app.cli")
 
     async def start(self, name: str) -> Process:
         """Start `worker` or `gateway`; return when it is ready."""
@@ -107,7 +108,7 @@ class Service:
         log = self.folder / f"{name}-{len(self.processes)}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "reservations.app.cli", name],
+                [*self.program, name],
                 env={**os.environ, **self.variables()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -13,6 +13,7 @@ import typer
 
 from reservations import __version__
 from reservations.app import cli_acls, cli_dead_letters, cli_guests, cli_tokens
+from reservations.app.health import is_alive
 from reservations.app.settings import load_settings
 from reservations.app.terminal import fail, owner_settings, settings_with
 
@@ -127,6 +128,12 @@ def keep(process: Annotated[Kept, typer.Argument(help="What to run.")]) -> None:
     from reservations.app.stack.keep import keep as keep_running
 
     asyncio.run(keep_running(process, settings_with("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")))
+
+
+@app.command()
+def health(limit_s: Annotated[float, typer.Option(help="How long an answer may take.")] = 2) -> None:
+    """Ask the gateway or worker that runs here whether it is alive; exit 1 if it is not."""
+    sys.exit(0 if is_alive(load_settings(), limit_s) else 1)
 
 
 @slots.command()
