@@ -1,6 +1,7 @@
 """The metrics of worker and gateway, and the observers that feed them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -145,6 +146,25 @@ class BacklogCollector(Collector):
         )
         if self._pressure.backlog is not None:
             family.add_metric([], self._pressure.backlog)
+        yield family
+
+
+class AgeCollector(Collector):
+    """How old the oldest message in hand is, read when scraped."""
+
+    def __init__(self, arrivals: Callable[[], Mapping[str, float | None]], clock: Callable[[], float] = time) -> None:
+        self._arrivals = arrivals
+        self._clock = clock
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return for each topic how long ago the oldest message in hand came to the broker; 0 when none is."""
+        family = GaugeMetricFamily(
+            "reservations_oldest_message_seconds",
+            "Time since the oldest message that a worker has in hand came to the broker; 0 when it has none.",
+            labels=["topic"],
+        )
+        for topic, arrived_at in self._arrivals().items():
+            family.add_metric([topic], 0.0 if arrived_at is None else max(0.0, self._clock() - arrived_at))
         yield family
 
 

@@ -23,7 +23,7 @@ from reservations.agents.survival import Patience, Survivor, postgres_is_away
 from reservations.agents.telling import Teller
 from reservations.agents.watchdog import Watchdog
 from reservations.app import dependencies, kafka, logs
-from reservations.app.metrics import LagCollector, PoolCollector, WorkerMetrics
+from reservations.app.metrics import AgeCollector, LagCollector, PoolCollector, WorkerMetrics
 from reservations.app.observation import MeasuredEngine, Watcher
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
@@ -150,6 +150,8 @@ class Worker:
     async def _started(self) -> None:
         self._registry.register(LagCollector(lambda: intake.lag(self._app)))
         self._registry.register(PoolCollector(self._pool))
+        lanes = {name: lane for name, (lane, _) in self._lanes.items()}
+        self._registry.register(AgeCollector(lambda: {name: lane.arrived_at() for name, lane in lanes.items()}))
         structlog.get_logger().info(
             "working",
             eligibility=self._settings.eligibility(),

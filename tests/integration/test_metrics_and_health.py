@@ -22,6 +22,7 @@ WORKER_FAMILIES = {
     "reservations_transaction_seconds",
     "reservations_dead_letters",
     "reservations_consumer_lag",
+    "reservations_oldest_message_seconds",
     "reservations_partitions_ahead",
     "reservations_seconds_without_progress",
     "reservations_pool_connections",

@@ -1,0 +1,115 @@
+"""Rules, runbook and metrics belong together: an entry for each alert, and every metric that is named exists."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conditions import eventually
+from tests.service import Service
+
+REPOSITORY = Path(__file__).parents[2]
+PROMETHEUS = REPOSITORY / "operations" / "prometheus"
+RUNBOOK = REPOSITORY / "docs" / "runbook.md"
+METRICS = REPOSITORY / "docs" / "metrics.md"
+HEADER = "| metric | type | labels | process | meaning |\n|---|---|---|---|---|\n"
+OWN = re.compile(r"\breservations_[a-z_]+\b")
+SUFFIXES = ("_total", "_bucket", "_count", "_sum")
+
+
+def rules() -> Iterator[dict[str, str]]:
+    """Give every rule."""
+    for group in yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"]:
+        yield from group["rules"]
+
+
+def alerts() -> list[str]:
+    """Return the names of all alerts."""
+    return [rule["alert"] for rule in rules() if "alert" in rule]
+
+
+def test_every_alert_has_an_entry_in_the_runbook_and_the_reverse() -> None:
+    entries = re.findall(r"^## (.*)$", RUNBOOK.read_text("utf-8"), re.MULTILINE)
+    assert entries == alerts()
+    for rule in rules():
+        if "alert" in rule:
+            assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"  # type: ignore[index]
+
+
+def test_every_alert_is_seen_firing_and_silent() -> None:
+    tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+    fired = {each["alertname"] for test in tests for each in test["alert_rule_test"] if each["exp_alerts"]}
+    silent = {each["alertname"] for test in tests for each in test["alert_rule_test"] if not each["exp_alerts"]}
+    assert fired == silent == set(alerts())
+
+
+@pytest.mark.parametrize("command", [("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")], ids=str)
+def test_promtool_agrees(command: tuple[str, ...]) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool on PATH: it comes with Prometheus")
+    done = subprocess.run([promtool, *command], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def exported(service: Service) -> dict[str, tuple[str, str, str]]:
+    """Return the service's own metrics by name, each with its type, its meaning and the processes that have it."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for process in ("gateway", "worker"):
+        url = next(each.url() for each in service.processes if each.name == process)
+        _, text, _ = await service.ask("GET", f"{url}/metrics")
+        for family in text_string_to_metric_families(text):
+            if family.name.startswith("reservations_") and not family.name.endswith("_created"):
+                others = found[family.name][2] + ", " if family.name in found else ""
+                found[family.name] = (family.type, family.documentation, others + process)
+    return found
+
+
+async def test_the_document_lists_every_metric_and_no_other(service: Service) -> None:
+    found = await exported(service)
+    text = METRICS.read_text("utf-8")
+    before, _, after = text.partition(HEADER)
+    listed = {cells[0].strip("`"): cells for cells in _rows(after)}
+    if os.environ.get("UPDATE_DOCS"):
+        lines = [
+            f"| `{name}` | {kind} | {listed[name][2] if name in listed else ''} | {processes} | {meaning} |\n"
+            for name, (kind, meaning, processes) in sorted(found.items())
+        ]
+        METRICS.write_text(before + HEADER + "".join(lines) + after[len(_table(after)) :], "utf-8")
+        return
+    shown = {name: (cells[1], cells[4], cells[3]) for name, cells in listed.items()}
+    assert shown == found
+
+
+def _table(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if line.startswith("|"))
+
+
+def _rows(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in _table(text).splitlines()]
+
+
+async def test_every_metric_that_a_rule_names_exists(service: Service) -> None:
+    found = await exported(service)
+    named = {name for rule in rules() for name in OWN.findall(rule["expr"])}
+    assert named
+    for name in named:
+        family = next((name.removesuffix(each) for each in SUFFIXES if name.endswith(each)), name)
+        assert name in found or family in found, name
+
+
+async def test_the_age_of_what_is_in_hand_is_shown_for_every_topic(service: Service) -> None:
+    async def look() -> bool:
+        url = next(each.url() for each in service.processes if each.name == "worker")
+        _, text, _ = await service.ask("GET", f"{url}/metrics")
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        samples = families["reservations_oldest_message_seconds"].samples
+        return len(samples) == 3 and all(sample.value == 0 for sample in samples)
+
+    await eventually(look)
