@@ -135,7 +135,7 @@ class Lane:
         return (TP(first.topic, first.partition), first.offset) if first else None
 
     def arrived_at(self) -> float | None:
-        """Return when what is in hand for the longest time came to the broker, in seconds since 1970; None for nothing."""
+        """Return when what is in hand for longest came to the broker, in seconds since 1970; None for nothing."""
         return next((batch[0].timestamp for batch in self._batches if batch), None)
 
     async def _finish(self, batch: list[Any], rest: Rest | None) -> None:
