@@ -1,9 +1,11 @@
 """Rules, runbook and metrics belong together: an entry for each alert, and every metric that is named exists."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from tests.service import Service
 
 REPOSITORY = Path(__file__).parents[2]
 PROMETHEUS = REPOSITORY / "operations" / "prometheus"
+GRAFANA = REPOSITORY / "operations" / "grafana"
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
 METRICS = REPOSITORY / "docs" / "metrics.md"
 HEADER = "| metric | type | labels | process | meaning |\n|---|---|---|---|---|\n"
@@ -49,7 +52,11 @@ def test_every_alert_is_seen_firing_and_silent() -> None:
     assert fired == silent == set(alerts())
 
 
-@pytest.mark.parametrize("command", [("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")], ids=str)
+@pytest.mark.parametrize(
+    "command",
+    [("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml"), ("check", "config", "prometheus.yml")],
+    ids=str,
+)
 def test_promtool_agrees(command: tuple[str, ...]) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
@@ -95,9 +102,24 @@ def _rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in _table(text).splitlines()]
 
 
-async def test_every_metric_that_a_rule_names_exists(service: Service) -> None:
+def test_the_dashboard_is_what_its_code_makes() -> None:
+    code = subprocess.run([sys.executable, GRAFANA / "dashboard.py"], capture_output=True, text=True, check=True)
+    assert (GRAFANA / "reservations.json").read_text("utf-8") == code.stdout
+
+
+def dashboard_queries() -> list[str]:
+    """Return every query of the dashboard."""
+    dashboard = json.loads((GRAFANA / "reservations.json").read_text("utf-8"))
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
+async def test_every_metric_that_a_rule_or_the_dashboard_names_exists_and_the_dashboard_shows_all(
+    service: Service,
+) -> None:
     found = await exported(service)
-    named = {name for rule in rules() for name in OWN.findall(rule["expr"])}
+    shown = {name for query in dashboard_queries() for name in OWN.findall(query)}
+    named = {name for rule in rules() for name in OWN.findall(rule["expr"])} | shown
+    assert {next((name.removesuffix(s) for s in SUFFIXES if name.endswith(s)), name) for name in shown} == set(found)
     assert named
     for name in named:
         family = next((name.removesuffix(each) for each in SUFFIXES if name.endswith(each)), name)
