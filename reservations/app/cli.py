@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from reservations import __version__
-from reservations.app import cli_acls, cli_dead_letters, cli_doctor, cli_guests, cli_send, cli_tokens
+from reservations.app import cli_acls, cli_dead_letters, cli_doctor, cli_guests, cli_inbox, cli_send, cli_tokens
 from reservations.app.settings import load_settings
 from reservations.app.terminal import fail, owner_settings, settings_with
 
@@ -38,6 +38,7 @@ app.command(**cli_doctor.OPTIONS)(cli_doctor.doctor)
 app.command(**cli_send.OPTIONS)(cli_send.send)
 app.command("acls")(cli_acls.acls)
 app.add_typer(cli_dead_letters.app, name="dead-letters")
+app.add_typer(cli_inbox.app, name="inbox")
 app.command()(cli_tokens.token)
 app.command()(cli_guests.forget_guest)
 
