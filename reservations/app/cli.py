@@ -16,6 +16,7 @@ from reservations.app import (
     cli_acls,
     cli_dead_letters,
     cli_doctor,
+    cli_events,
     cli_guests,
     cli_inbox,
     cli_partitions,
@@ -47,6 +48,7 @@ app.command(**cli_doctor.OPTIONS)(cli_doctor.doctor)
 app.command(**cli_send.OPTIONS)(cli_send.send)
 app.command("acls")(cli_acls.acls)
 app.add_typer(cli_dead_letters.app, name="dead-letters")
+app.add_typer(cli_events.app, name="events")
 app.add_typer(cli_inbox.app, name="inbox")
 app.add_typer(cli_partitions.app, name="partitions")
 app.command()(cli_tokens.token)
