@@ -23,6 +23,8 @@ TRACE_CONTEXT = ("traceparent", "tracestate")
 DEAD_LETTER = "dead-letter-"
 #: Names the header of a message that a person has put back on its topic: when, ISO 8601 with a zone.
 REDRIVEN_AT = "redriven-at"
+#: Names the header of an event that was published again from history: when, ISO 8601 with a zone.
+REPLAYED_AT = "replayed-at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,15 @@ class Publication:
 
 def event(cause: Delivery, announcement: Announcement, wave: int) -> Publication:
     """Return an event with its CloudEvents attributes (Kafka binding, binary mode) and the trace of its cause."""
+    return _event(announcement, trace_of(cause), wave)
+
+
+def event_again(announcement: Announcement, at: datetime, wave: int) -> Publication:
+    """Return an event of the past with its CloudEvents attributes, and a header of no such attribute: when that is."""
+    return _event(announcement, [(REPLAYED_AT, at.isoformat().encode())], wave)
+
+
+def _event(announcement: Announcement, more: Headers, wave: int) -> Publication:
     headers = [
         JSON,
         ("ce_specversion", CLOUD_EVENTS_VERSION),
@@ -46,7 +57,7 @@ def event(cause: Delivery, announcement: Announcement, wave: int) -> Publication
         ("ce_type", announcement.event_type.encode()),
         ("ce_time", announcement.timestamp.encode()),
         ("ce_subject", announcement.reservation_id.encode()),
-        *trace_of(cause),
+        *more,
     ]
     topic = EVENT_TOPICS[announcement.event_type].name
     return Publication(topic, announcement.reservation_id.encode(), announcement.value.encode(), headers, wave)

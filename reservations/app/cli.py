@@ -12,7 +12,17 @@ from typing import Annotated, Any
 import typer
 
 from reservations import __version__
-from reservations.app import cli_acls, cli_dead_letters, cli_guests, cli_tokens
+from reservations.app import (
+    cli_acls,
+    cli_dead_letters,
+    cli_doctor,
+    cli_events,
+    cli_guests,
+    cli_inbox,
+    cli_partitions,
+    cli_send,
+    cli_tokens,
+)
 from reservations.app.health import is_alive
 from reservations.app.settings import load_settings
 from reservations.app.terminal import fail, owner_settings, settings_with
@@ -35,8 +45,13 @@ app = typer.Typer(
 )
 slots = typer.Typer(no_args_is_help=True, help="The seats of trip dates.")
 app.add_typer(slots, name="slots")
+app.command(**cli_doctor.OPTIONS)(cli_doctor.doctor)
+app.command(**cli_send.OPTIONS)(cli_send.send)
 app.command("acls")(cli_acls.acls)
 app.add_typer(cli_dead_letters.app, name="dead-letters")
+app.add_typer(cli_events.app, name="events")
+app.add_typer(cli_inbox.app, name="inbox")
+app.add_typer(cli_partitions.app, name="partitions")
 app.command()(cli_tokens.token)
 app.command()(cli_guests.forget_guest)
 

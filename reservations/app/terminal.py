@@ -1,11 +1,16 @@
 """What every command needs: its settings, and a way to end when it can't do its work."""
 
 import sys
-from typing import NoReturn
+from time import monotonic
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from reservations.app.settings import Settings, load_settings
+
+WRONG_USAGE = 2
+PROGRESS_INTERVAL_S = 0.5
 
 
 def settings_with(*needed: str) -> Settings:
@@ -31,3 +36,32 @@ def owner_settings(process: str) -> Settings:
     logs.configure(process, "warning")
     dependencies.warn_without_tls(settings)
     return settings
+
+
+class UsageIsOne(TyperCommand):
+    """A command whose exit status 2 has another meaning: a wrong command line ends with 1."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the command line."""
+        try:
+            return super().make_context(*arguments, **options)
+        except Exception as error:
+            # Not every error of the command line has a base that can be named: typer brings its own copy of click.
+            if getattr(error, "exit_code", None) == WRONG_USAGE:
+                error.exit_code = 1  # type: ignore[attr-defined]
+            raise
+
+
+class Progress:
+    """Tells on standard error how a long work goes on; by default only where somebody looks."""
+
+    def __init__(self, wanted: bool | None = None) -> None:
+        self._is_wanted = sys.stderr.isatty() if wanted is None else wanted
+        self._told_at = 0.0
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Say how much is done, not more often than can be read."""
+        now = monotonic()
+        if self._is_wanted and (done == total or now - self._told_at >= PROGRESS_INTERVAL_S):
+            self._told_at = now
+            typer.echo(f"{what}: {done} of {total}", err=True)

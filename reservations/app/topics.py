@@ -59,12 +59,22 @@ async def missing_topics(settings: Settings, needed: Sequence[Topic] = TOPICS) -
         LoginRefusedError: the broker does not let this process in.
 
     """
-    async with _admin(settings) as admin:
-        found = await _partitions(admin, settings, needed)
+    found = await partition_counts(settings, needed)
     return [name for name, count in found.items() if count == 0]
 
 
-async def settle_retention(settings: Settings) -> list[str]:
+async def partition_counts(settings: Settings, topics: Sequence[Topic] = TOPICS) -> dict[str, int]:
+    """Return how many partitions each topic has, 0 if it does not exist or is not shown to this process.
+
+    Raises:
+        LoginRefusedError: the broker does not let this process in.
+
+    """
+    async with _admin(settings) as admin:
+        return await _partitions(admin, settings, topics)
+
+
+async def settle_retention(settings: Settings, *, alter: bool = True) -> list[str]:
     """Say which topics keep their messages for another time than is meant; set that of the dead letters right.
 
     The others' is left alone: no setting says what their operator wants.
@@ -73,7 +83,11 @@ async def settle_retention(settings: Settings) -> list[str]:
     async with _admin(settings) as admin:
         found = {name: await _configs(admin, name) for name in names}
         wrong = [name for name, configs in found.items() if _differs(configs, settings.retention_ms(names[name]))]
-        altered = [name for name in wrong if names[name] is DEAD_LETTERS and await _alter(admin, name, settings, found)]
+        altered = [
+            name
+            for name in wrong
+            if alter and names[name] is DEAD_LETTERS and await _alter(admin, name, settings, found)
+        ]
     return [_told(name, found[name], settings.retention_ms(names[name]), name in altered) for name in wrong]
 
 

@@ -54,12 +54,31 @@ def events_of(applied: Applied) -> tuple[Event, ...]:
     change = applied.change
     if change is None:
         return ()
-    return (
-        _created(applied.reservation, change) if change.old_status is None else _changed(applied.reservation, change),
-    )
+    return (_event(change, applied.reservation),)
 
 
-def _created(reservation: Reservation, change: StatusChange) -> ReservationCreated:
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What events tell of a reservation, but for its status."""
+
+    reservation_id: UUID
+    guest_id: UUID
+    trip_id: UUID
+    trip_date: date
+    party_size: int
+    confirmation_code: str
+
+
+def event_again(change: StatusChange, booked: Booked) -> Event:
+    """Return the event of an earlier change, with what is booked now: date and seats may have been others then."""
+    return _event(change, booked)
+
+
+def _event(change: StatusChange, reservation: Reservation | Booked) -> Event:
+    return _created(reservation, change) if change.old_status is None else _changed(reservation, change)
+
+
+def _created(reservation: Reservation | Booked, change: StatusChange) -> ReservationCreated:
     return ReservationCreated(
         event_id=change.history_id,
         timestamp=change.changed_at,
@@ -68,12 +87,12 @@ def _created(reservation: Reservation, change: StatusChange) -> ReservationCreat
         trip_id=reservation.trip_id,
         trip_date=reservation.trip_date,
         participant_count=reservation.party_size,
-        status=reservation.status,
+        status=change.new_status,
         confirmation_code=reservation.confirmation_code,
     )
 
 
-def _changed(reservation: Reservation, change: StatusChange) -> StatusChanged:
+def _changed(reservation: Reservation | Booked, change: StatusChange) -> StatusChanged:
     return StatusChanged(
         event_id=change.history_id,
         timestamp=change.changed_at,

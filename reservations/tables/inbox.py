@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -101,6 +102,27 @@ async def outcome_of(connection: "AnyConnection", message_id: UUID, issued_by: s
     """Return the outcome of a message (JSON) if it was handled, and was issued by that one where one is named."""
     outcome: str | None = await connection.fetchval(SQL["outcome_of"], message_id, issued_by)
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All that the inbox has of a message; outcome, publications, parked and released are JSON."""
+
+    message_id: UUID
+    kind: str
+    reservation_id: UUID | None
+    issued_by: str | None
+    outcome: str | None
+    publications: str
+    parked: str | None
+    released: str
+    processed_at: datetime
+
+
+async def entry(connection: "AnyConnection", message_id: UUID) -> Kept | None:
+    """Return all that is kept of a message, if it was handled."""
+    row = await connection.fetchrow(SQL["entry"], message_id)
+    return Kept(**row) if row else None
 
 
 async def prune(connection: "AnyConnection", before: datetime, limit: int) -> int:

@@ -50,3 +50,8 @@ WHERE message_id = ANY (ARRAY (
   LIMIT $2
   FOR UPDATE SKIP LOCKED
 ));
+
+-- name: entry
+SELECT message_id, kind, reservation_id, issued_by, outcome, publications, parked, released, processed_at
+FROM reservations.inbox
+WHERE message_id = $1;

@@ -1,13 +1,15 @@
 """The status history table: who moved a reservation, when and why."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import orjson
 
-from reservations.models.events import Announcement, announcement_in
+from reservations.models.events import Announcement, Booked, announcement_in, announcement_of, event_again
 from reservations.models.identifiers import kin_range
 from reservations.models.reservation import StatusChange
 from reservations.models.vocabulary import stored
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection
 
 SQL = load("status_history.sql")
+PREFETCH = 500
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 DETAILS = {"rev", "command_id"}
 
 
@@ -49,6 +53,55 @@ async def told_since(connection: "AnyConnection", since: Mapping[UUID, int]) -> 
         for row in await connection.fetch(SQL["told_since"], list(since), list(since.values()), *span):
             told[row["reservation_id"]].append(announcement_in(row["publications"], row["history_id"]))
     return told
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span of time, until before its end, and one reservation if one is named."""
+
+    since: datetime
+    until: datetime
+    reservation_id: UUID | None = None
+
+    def arguments(self) -> tuple[object, ...]:
+        """Return it as the statements want it."""
+        ids = kin_range(self.reservation_id, self.reservation_id) if self.reservation_id else (FIRST_ID, LAST_ID)
+        return (self.since, self.until, *ids, self.reservation_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Retold:
+    """An event of the past, and whether it had to be put together anew."""
+
+    announcement: Announcement
+    is_rebuilt: bool
+
+
+async def count_between(connection: "AnyConnection", span: Span) -> int:
+    """Return how many events a span of time has."""
+    count: int = await connection.fetchval(SQL["count_between"], *span.arguments())
+    return count
+
+
+async def told_between(connection: "AnyConnection", span: Span) -> AsyncIterator[Retold]:
+    """Yield the events of a span of time, by reservation, in the order of its revisions; within a transaction."""
+    async for row in connection.cursor(SQL["told_between"], *span.arguments(), prefetch=PREFETCH):
+        try:
+            yield Retold(announcement_in(row["publications"] or "[]", row["history_id"]), is_rebuilt=False)
+        except StopIteration:
+            yield Retold(_rebuilt(row), is_rebuilt=True)
+
+
+def _rebuilt(row: "Record") -> Announcement:
+    booked = Booked(
+        row["reservation_id"],
+        row["guest_id"],
+        row["trip_id"],
+        row["trip_date"],
+        row["party_size"],
+        row["confirmation_code"],
+    )
+    return announcement_of(event_again(change_of(row), booked))
 
 
 async def insert(connection: "AnyConnection", changes: Sequence[tuple[UUID, StatusChange]]) -> None:

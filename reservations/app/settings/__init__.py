@@ -36,10 +36,14 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [_complaint(str(each["loc"][0]).upper(), each["msg"], each["input"]) for each in error.errors()]
-        sys.exit("These settings are not usable:\n" + "\n".join(lines))
+        sys.exit("These settings are not usable:\n" + "\n".join(f"  {line}" for line in complaints(error)))
+
+
+def complaints(error: ValidationError) -> list[str]:
+    """Say of each wrong variable what is wrong with it; no secret is repeated."""
+    return [_complaint(str(each["loc"][0]).upper(), each["msg"], each["input"]) for each in error.errors()]
 
 
 def _complaint(name: str, message: str, value: object) -> str:
     given = f" (got {value!r})" if value != "" and name not in SECRET else ""
-    return f"  {name}: {message.removeprefix('Value error, ')}{given}"
+    return f"{name}: {message.removeprefix('Value error, ')}{given}"

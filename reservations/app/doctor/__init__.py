@@ -1,0 +1,1 @@
+"""Examining a deployment: settings, servers, processes, and a booking through all of them."""

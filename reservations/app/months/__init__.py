@@ -1,0 +1,1 @@
+"""Retiring a month of reservations to files, and restoring it from them."""
