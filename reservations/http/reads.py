@@ -11,7 +11,8 @@ import asyncpg
 import orjson
 import structlog
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from reservations.http.callers import caller_of
 from reservations.http.limits import GuessLimit
@@ -143,11 +144,17 @@ class Payments(BaseModel):
     entries: list[PaymentEntry]
 
 
+def _shown_when_asked_for(schema: dict[str, Any]) -> None:
+    schema["required"] = [name for name in schema["required"] if name not in ("status_history", "payments")]
+
+
 class ReservationWithMore(Reservation):
     """A reservation, with what else was asked for."""
 
-    status_history: list[StatusChange] | None = None
-    payments: Payments | None = None  # type: ignore[assignment]
+    model_config = ConfigDict(json_schema_extra=_shown_when_asked_for)
+
+    status_history: list[StatusChange] | SkipJsonSchema[None] = None
+    payments: Payments | SkipJsonSchema[None] = None  # type: ignore[assignment]
 
 
 class CommandStatus(BaseModel):

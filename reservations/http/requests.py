@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reservations.http.problems import ProblemError, problem
 from reservations.models.errors import ErrorCode, invalid_field, unreadable
-from reservations.models.fields import MAX_REV
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -19,7 +18,8 @@ MAX_BODY_BYTES = 64 * 1024
 BODY_LIMIT_S: web.AppKey[float] = web.AppKey("body_limit_s", float)
 JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
-_REV = re.compile("[1-9][0-9]{0,9}")
+#: A revision has at most nine digits here: no reservation is changed a billion times.
+IF_MATCH = r'^(\*|(W/)?"[1-9][0-9]{0,8}")$'
 _WAIT = re.compile(r"\bwait=(\d{1,4})\b")
 
 
@@ -63,7 +63,12 @@ class ChangeHeaders(WriteHeaders):
     """Headers of a change to something that exists."""
 
     if_match: Annotated[
-        str | None, Field(alias="If-Match", description="The ETag that the change is based on, instead of `_rev`.")
+        str | None,
+        Field(
+            alias="If-Match",
+            description="The ETag that the change is based on, instead of `_rev`.",
+            json_schema_extra={"pattern": IF_MATCH},
+        ),
     ] = None
 
 
@@ -146,11 +151,10 @@ def expected_rev(request: web.Request, body_rev: int | None = None, *, required:
 
 
 def _matched_rev(if_match: str | None) -> int | None:
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None or if_match == "*":
         return None
-    tags = _ENTITY_TAG.findall(if_match)
-    if len(tags) == 1 and _REV.fullmatch(tags[0]) and int(tags[0]) <= MAX_REV:
-        return int(tags[0])
+    if re.fullmatch(IF_MATCH, if_match):
+        return int(_ENTITY_TAG.findall(if_match)[0])
     raise ProblemError(invalid_field("If-Match", 'must be one ETag as a read gave it, as in "3"'))
 
 

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from reservations.models.acting import ActingFor
 from reservations.models.fields import (
@@ -93,14 +92,15 @@ class ReservationChanges(BaseModel):
         strict=True, extra="allow", frozen=True, json_schema_extra={"additionalProperties": False}
     )
 
-    trip_date: TripDate | SkipJsonSchema[None] = None
-    party_size: PartySize | SkipJsonSchema[None] = None
-    total_amount: Amount | SkipJsonSchema[None] = None
+    # Absent is None here, but never given: a union with it would make each refusal two.
+    trip_date: TripDate = None  # type: ignore[assignment]
+    party_size: PartySize = None  # type: ignore[assignment]
+    total_amount: Amount = None  # type: ignore[assignment]
     gear_package_id: GearPackageId | None = None
     special_requirements: SpecialRequirements | None = None
     emergency_contact: EmergencyContact | None = None
 
-    @field_validator("trip_date", "party_size", "total_amount")
+    @field_validator("trip_date", "party_size", "total_amount", mode="before")
     @classmethod
     def _cannot_be_cleared(cls, value: Any) -> Any:
         if value is None:

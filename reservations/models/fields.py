@@ -36,10 +36,15 @@ def _to_day(value: Any) -> Any:
     return date.fromisoformat(value)
 
 
+def _whole_to_integer(value: Any) -> Any:
+    """Take 3.0 for 3: JSON does not tell them apart, nor does a JSON schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _digits_to_integer(value: Any) -> Any:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_REV)):
         return int(value)
-    return value
+    return _whole_to_integer(value)
 
 
 #: Money has at most twelve digits, a double fifteen: the shortest form of the number is exact to the cent.
@@ -50,7 +55,7 @@ Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[Text, Field(min_length=1)]
 Reason = Annotated[Text, Field(max_length=500)]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code.", examples=["USD"])]
-PartySize = Annotated[int, Field(ge=1, le=MAX_PARTY_SIZE)]
+PartySize = Annotated[int, Field(ge=1, le=MAX_PARTY_SIZE), BeforeValidator(_whole_to_integer)]
 Amount = Annotated[
     Decimal,
     BeforeValidator(require_number),
@@ -91,6 +96,7 @@ TripDate = Annotated[
         le=date(2199, 12, 31),
         description="The day the trip starts, from 2000-01-01 to 2199-12-31.",
         examples=["2027-06-12"],
+        json_schema_extra={"pattern": "^2[01][0-9]{2}-[0-9]{2}-[0-9]{2}$"},  # what of the range a schema can say
     ),
 ]
 
