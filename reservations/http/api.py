@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from reservations.http.links import ASKED_FOR, CREATED, to_command, to_next_page, to_reservation
 from reservations.http.operations import Answer, Operation
 from reservations.http.problems import Error
 from reservations.http.reads import (
@@ -37,6 +38,7 @@ WRITE = {
         "Accepted; the result is not there yet, or was not waited for.",
         PendingCommand,
         headers={"Location": "Where the command's status is.", **RETRY},
+        links=to_command(),
     ),
     **REFUSED,
     422: Answer("The idempotency key was used for another request, or somebody may not take part.", Error),
@@ -76,7 +78,11 @@ def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
             BOOKING,
             Action.READ,
             reads.search,
-            {200: Answer("A page, newest first.", ReservationPage), **REFUSED, **READ_AWAY},
+            {
+                200: Answer("A page, newest first.", ReservationPage, links=to_next_page()),
+                **REFUSED,
+                **READ_AWAY,
+            },
             description="Totals are exact up to 10,000: see `total_is_exact`. Follow `next_cursor` to count nothing.",
             query=SearchQuery,
         ),
@@ -89,7 +95,12 @@ def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
             Action.CREATE,
             writes.create,
             {
-                201: Answer("Created.", Reservation, headers={"Location": "Where it is.", **TAG}),
+                201: Answer(
+                    "Created.",
+                    Reservation,
+                    headers={"Location": "Where it is.", **TAG},
+                    links=to_reservation(CREATED),
+                ),
                 **WRITE,
                 **BODY,
                 409: Answer("The trip is fully booked that day, or the guest has another reservation for it.", Error),
@@ -113,7 +124,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             Action.READ,
             reads.find,
             {
-                200: Answer("The reservation.", ReservationWithMore, headers=TAG),
+                200: Answer("The reservation.", ReservationWithMore, headers=TAG, links=to_reservation(ASKED_FOR)),
                 **UNCHANGED,
                 **REFUSED,
                 **MISSING,
@@ -131,7 +142,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             Action.CHANGE,
             writes.patch,
             {
-                200: Answer("Modified.", Reservation, headers=TAG),
+                200: Answer("Modified.", Reservation, headers=TAG, links=to_reservation(ASKED_FOR)),
                 **WRITE,
                 **MISSING,
                 **BODY,
@@ -150,7 +161,7 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
             Action.CHANGE,
             writes.cancel,
             {
-                200: Answer("Cancelled.", Reservation, headers=TAG),
+                200: Answer("Cancelled.", Reservation, headers=TAG, links=to_reservation(ASKED_FOR)),
                 **WRITE,
                 **MISSING,
                 409: Answer("It can't be cancelled in its status, or the revision is stale.", Error),
@@ -173,7 +184,7 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             Action.READ,
             reads.participants,
             {
-                200: Answer("The participants.", Participant, many=True, headers=TAG),
+                200: Answer("The participants.", Participant, many=True, headers=TAG, links=to_reservation(ASKED_FOR)),
                 **UNCHANGED,
                 **REFUSED,
                 **MISSING,
@@ -190,7 +201,12 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             Action.CHANGE,
             writes.add_participant,
             {
-                201: Answer("Added.", Participant, headers={"ETag": "The reservation's revision, quoted."}),
+                201: Answer(
+                    "Added.",
+                    Participant,
+                    headers={"ETag": "The reservation's revision, quoted."},
+                    links=to_reservation(ASKED_FOR),
+                ),
                 **WRITE,
                 **MISSING,
                 **BODY,
@@ -209,7 +225,7 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             Action.CHANGE,
             writes.set_status,
             {
-                200: Answer("Moved.", Reservation, headers=TAG),
+                200: Answer("Moved.", Reservation, headers=TAG, links=to_reservation(ASKED_FOR)),
                 **WRITE,
                 **MISSING,
                 **BODY,
@@ -231,5 +247,9 @@ def _command(reads: Reads) -> Operation:
         COMMANDS,
         Action.FOLLOW,
         reads.command,
-        {200: Answer("Its status, with its result when it has one.", CommandStatus), **REFUSED, **READ_AWAY},
+        {
+            200: Answer("Its status, with its result when it has one.", CommandStatus),
+            **REFUSED,
+            **READ_AWAY,
+        },
     )

@@ -11,6 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from pydantic_core.core_schema import WithDefaultSchema
 
 from reservations import __version__
+from reservations.http.links import Link
 from reservations.http.operations import Answer, Operation
 
 JsonSchema = dict[str, Any]
@@ -178,8 +179,14 @@ def _response(status: int, answer: Answer, schemas: _Schemas) -> dict[str, Any]:
         one = schemas.references[answer.model, "serialization"]
         schema = {"type": "array", "items": one} if answer.many else one
         response["content"] = {"application/json": {"schema": schema}}
+    if answer.links:
+        response["links"] = {name: _link(link) for name, link in answer.links.items()}
     return response
 
 
 def _header(meaning: str) -> dict[str, Any]:
     return {"description": meaning, "schema": {"type": "string"}}
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {"operationId": link.operation_id, "parameters": dict(link.parameters)}

@@ -8,17 +8,19 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from reservations.http.callers import Handler, Identify, admitting
+from reservations.http.links import Link
 from reservations.models.access import Action
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A documented response: what it means, its body's model (a list of it when many), its headers by name."""
+    """A documented response: what it means, its body's model (a list of it when many), its headers by name, links."""
 
     description: str
     model: type[BaseModel] | None = None
     many: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,3 +81,47 @@ def test_every_body_has_an_example_that_is_accepted(operation: Operation) -> Non
     assert operation.body
     assert operation.body_example
     operation.body.model_validate_json(orjson.dumps(operation.body_example))
+
+
+def pattern_of(document: dict[str, Any], header: str) -> str:
+    parameters = document["paths"][ONE]["patch"]["parameters"]
+    return next(str(given["schema"]["pattern"]) for given in parameters if given["name"] == header)
+
+
+@pytest.mark.parametrize(
+    ("tag", "is_valid"), [('"1"', True), ('W/"12"', True), ("*", True), ("1", False), ('"0"', False), ("", False)]
+)
+def test_the_document_tells_what_if_match_may_be(document: dict[str, Any], tag: str, is_valid: bool) -> None:
+    assert bool(re.search(pattern_of(document, "If-Match"), tag)) is is_valid
+
+
+@pytest.mark.parametrize(
+    ("day", "is_valid"), [("2000-01-01", True), ("2199-12-31", True), ("1999-12-31", False), ("2200-01-01", False)]
+)
+def test_the_document_tells_between_which_days_trips_are(document: dict[str, Any], day: str, is_valid: bool) -> None:
+    for model in ("NewReservation", "ReservationPatch"):
+        schema = document["components"]["schemas"][model]["properties"]["trip_date"]
+        assert bool(re.search(schema["pattern"], day)) is is_valid
+
+
+def test_what_is_shown_only_when_asked_for_is_not_required(document: dict[str, Any]) -> None:
+    schema = document["components"]["schemas"]["ReservationWithMore"]
+    assert {"status_history", "payments"} <= schema["properties"].keys()
+    assert schema["properties"].keys() - set(schema["required"]) == {"status_history", "payments"}
+
+
+def test_every_link_leads_to_an_operation_that_takes_what_it_gives(document: dict[str, Any]) -> None:
+    taken = {
+        operation["operationId"]: {f"{given['in']}.{given['name']}" for given in operation["parameters"]}
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    }
+    links = [
+        link
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert {link["operationId"] for link in links} == taken.keys() - {"createReservation"}
+    assert [link for link in links if not link["parameters"].keys() <= taken[link["operationId"]]] == []
