@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
+import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
@@ -24,6 +25,8 @@ MAX_REFUSED = 100
 SWEEPS_PER_LIMIT = 10
 LONGEST_SWEEP_S = 1.0
 
+UNREADABLE = Rejected(ErrorCode.VALIDATION_FAILED, "This can't be read as an HTTP/1.1 request; check its first lines.")
+BROKEN = Rejected(ErrorCode.INTERNAL_ERROR, "Something went wrong here; the trace_id names it in the logs.")
 CROWDED = Rejected(ErrorCode.OVERLOADED, "Too many connections are open; try again.")
 
 
@@ -158,6 +161,23 @@ class Connection(RequestHandler):
             self._head_bytes, self._head_due = 0, None
         elif self._is_waiting and data:
             self._note_part_of_head(len(data))
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what no route was found for, for it is hardly HTTP, in the service's form; its text is not logged."""
+        trace_id = secrets.token_hex(16)
+        structlog.get_logger().info("request_unreadable", status=status, error=type(exc).__name__, trace_id=trace_id)
+        if status >= 500:
+            super().handle_error(request, status, exc, message)  # logs it, and raises when an answer has begun
+        rejected = BROKEN if status >= 500 else UNREADABLE
+        response = web.Response(status=status, body=error_body(rejected, trace_id), content_type="application/json")
+        response.force_close()
+        return response
 
     def discard_rest(self) -> None:
         """Drop what still comes, unread: unfolding a compressed body would take time for nothing."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from pydantic import BaseModel
 
 from reservations.http.callers import Handler, Identify, admitting
@@ -48,7 +48,21 @@ class Operation:
 
 def routes(operations: Sequence[Operation], identify: Identify | None) -> list[web.RouteDef]:
     """Return the routes of operations, open to those who may use them, or to anybody where nobody is identified."""
-    return [web.route(o.method, o.path, _handler(o, identify), name=o.operation_id) for o in operations]
+    return [
+        web.route(o.method, o.path, _handler(o, identify), name=o.operation_id, expect_handler=_go_on)
+        for o in operations
+    ]
+
+
+async def _go_on(request: web.Request) -> None:
+    """Have the body sent; an expectation that is not known is left unmet, as RFC 9110, section 10.1.1 allows.
+
+    aiohttp would refuse it in a form of its own.
+    """
+    if request.version >= HttpVersion11 and request.headers["Expect"].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written does not belong to the answer, which may still be an error.
+        request.writer.output_size = 0
 
 
 def _handler(operation: Operation, identify: Identify | None) -> Handler:

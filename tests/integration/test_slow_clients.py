@@ -182,8 +182,37 @@ async def test_garbage_behind_requests_is_refused_and_ends_the_connection(client
     client.send(GET * 3)
     assert [(await client.answer()).status for _ in range(3)] == [200] * 3
     client.send(b"\x00\xff garbage\r\n\r\n" * 1000)
-    assert (await client.answer()).status == 400
+    assert_is_refusal(await client.answer(), 400, "VALIDATION_FAILED")
     assert await client.ended_after() < SLACK_S
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /small HTTP/1.1\r\n",
+        b"GET /small HTTP/9.9\r\nHost: test\r\n",
+        b"GET /small HTTP/1.1\r\nHost: test\r\nno field\r\n",
+        b"GET /small HTTP/1.1\r\nHost: test\r\nX: " + b"x" * 33_000 + b"\r\n",
+        POST + b"Content-Length: many\r\n",
+        b"\x16\x03\x01\x02\x00\x01\r\n",
+    ],
+)
+async def test_what_is_hardly_http_is_refused_in_the_one_form_of_errors(client: Client, head: bytes) -> None:
+    client.send(head + b"\r\n")
+    assert_is_refusal(await client.answer(), 400, "VALIDATION_FAILED")
+    assert await client.ended_after() < SLACK_S
+
+
+async def test_an_unknown_expectation_is_left_unmet(client: Client) -> None:
+    client.send(POST + b'Expect: tea\r\nContent-Length: 15\r\n\r\n{"name": "Sam"}')
+    assert (await client.answer()).body == b"Sam"
+
+
+async def test_who_asks_before_sending_a_body_is_told_to_go_on(client: Client) -> None:
+    client.send(POST + b"Expect: 100-continue\r\nContent-Length: 15\r\n\r\n")
+    assert (await client.answer()).status == 100
+    client.send(b'{"name": "Sam"}')
+    assert (await client.answer()).body == b"Sam"
 
 
 @pytest.mark.parametrize(("path", "times"), [("big", 1), ("big", 20), ("small", 200_000)])
