@@ -195,6 +195,23 @@ async def test_restoring_that_was_cut_short_changed_nothing_and_can_be_repeated(
     assert await everything(booked) == before
 
 
+async def test_what_is_read_in_wrongly_does_not_come_back(
+    owner: Connection, booked: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await retire(owner, OLD, tmp_path)
+    await drop(owner, OLD, tmp_path)
+
+    async def lose_participants(connection: Connection, table: str, *more: Any) -> None:
+        if table != "participants":
+            await files.copy_in(connection, table, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(retiring, "copy_in", lose_participants)
+        with pytest.raises(FilesError, match="participants of 2024-03 has 0 rows"):
+            await restore(owner, tmp_path)
+    assert OLD not in await months(booked)
+
+
 async def test_who_is_cut_off_after_the_detaching_repeats_and_drops(
     owner: Connection, booked: Connection, tmp_path: Path
 ) -> None:
