@@ -52,11 +52,14 @@ class Clock:
         publisher: Publisher,
         deadlines: Deadlines,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        on_dead_letters: Callable[[ErrorCode, int], object] = lambda *_: None,
     ) -> None:
         self._pool = pool
         self._publisher = publisher
         self._deadlines = deadlines
         self._now = now
+        self._on_dead_letters = on_dead_letters
 
     async def tick(self) -> int:
         """Put what is due on its topics; return how much that was, 0 when another worker has the clock."""
@@ -68,7 +71,8 @@ class Clock:
             letters = await self._unclaimed_payments(connection, now)
             # Before the commit: what is published twice is noticed, what is not published is not.
             await self._publisher.publish([*map(_publication, commands), *letters])
-            return len(commands) + len(letters)
+        self._on_dead_letters(_UNCLAIMED.code, len(letters))
+        return len(commands) + len(letters)
 
     async def prune(self) -> int:
         """Delete what was answered so long ago that nothing can bring it again; return how much that was."""

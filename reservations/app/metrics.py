@@ -10,12 +10,24 @@ from prometheus_client.registry import Collector
 
 from reservations.http.connections import Connections, Reason
 from reservations.http.pressure import Pressure
+from reservations.models.errors import ErrorCode
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyPool
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 150, 200, 500)
+
+
+#: With what messages are set aside.
+DEAD_LETTER_CODES = (
+    ErrorCode.VALIDATION_FAILED,
+    ErrorCode.COMMAND_DEAD_LETTERED,
+    ErrorCode.PAYMENT_AMOUNT_INVALID,
+    ErrorCode.PAYMENT_CURRENCY_MISMATCH,
+    ErrorCode.PAYMENT_AFTER_THE_END,
+    ErrorCode.PAYMENT_UNCLAIMED,
+)
 
 
 class WorkerMetrics:
@@ -44,6 +56,8 @@ class WorkerMetrics:
         self.dead_letters = Counter(
             "reservations_dead_letters", "Messages set aside, by error code.", ["code"], registry=registry
         )
+        for code in DEAD_LETTER_CODES:
+            self.dead_letters.labels(code)  # from 0 on: a series that begins with 1 shows no rise
         self.neighbour_seconds = Histogram(
             "reservations_neighbour_seconds",
             "Time of one call to a neighbour, by how it ended.",
@@ -59,6 +73,10 @@ class WorkerMetrics:
             "For how long nothing got on where messages wait; at WATCHDOG_S the worker ends.",
             registry=registry,
         )
+
+    def count_dead_letters(self, code: ErrorCode, count: int) -> None:
+        """Count what was set aside."""
+        self.dead_letters.labels(code).inc(count)
 
     def observe_neighbour(self, neighbour: str, outcome: str, took_s: float) -> None:
         """Count a call to a neighbour."""

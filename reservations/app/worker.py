@@ -68,7 +68,9 @@ class Worker:
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         self._scout = Scout(self._pool, self._neighbours())
         self._publisher = Publisher(self._producer, settings.kafka_topic_prefix)
-        self._clock = Clock(self._pool, self._publisher, settings.deadlines())
+        self._clock = Clock(
+            self._pool, self._publisher, settings.deadlines(), on_dead_letters=self._metrics.count_dead_letters
+        )
         self._app = intake.make_app(
             settings.kafka_topic_prefix + settings.kafka_group,
             bootstrap_servers=settings.kafka_bootstrap_servers,

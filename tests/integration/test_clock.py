@@ -195,12 +195,26 @@ async def another_payment_is_given_up(service: Service) -> None:
     await given_up(service, a_payment(new_reservation_id(), 1.0))
 
 
+async def unclaimed(service: Service) -> int:
+    """Return how many payments the workers count as given up."""
+    sample = 'reservations_dead_letters_total{code="PAYMENT_UNCLAIMED"} '
+    workers = [process for process in service.processes if process.name == "worker" and process.popen.poll() is None]
+    texts = [(await service.ask("GET", f"{worker.url()}/metrics"))[1] for worker in workers]
+    return sum(int(float(text.partition(sample)[2].split("\n")[0])) for text in texts)
+
+
 async def test_a_payment_that_nobody_claims_becomes_a_dead_letter_and_counts_once_when_redriven(
     strict: Service,
 ) -> None:
     key = new_reservation_id()
     payment = a_payment(key, 398.0)
+    before = await unclaimed(strict)
     letter = await given_up(strict, payment)
+
+    async def is_counted() -> bool:
+        return await unclaimed(strict) == before + 1
+
+    await eventually(is_counted)
     headers = dict(letter.headers)
     assert headers["dead-letter-code"] == b"PAYMENT_UNCLAIMED"
     assert headers["dead-letter-topic"].decode().endswith(PAYMENT_PROCESSED.name)

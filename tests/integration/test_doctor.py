@@ -95,7 +95,7 @@ async def test_a_bookings_leftover_is_cancelled_by_the_next_examination(service:
 async def test_a_database_that_is_gone_is_named(service: Service) -> None:
     gone = await examined(service, DATABASE_URL=beside(service.database_url, "nothing_of_that_name"))
     assert wrong(gone) == {"database.reach": "Correct the database's name in DATABASE_URL, or create that database."}
-    stopped = await examined(service, DATABASE_URL=f"postgresql://user:secret@{NOWHERE}/x")
+    stopped = await examined(service, DATABASE_URL=f"postgresql://nobody@{NOWHERE}/x")
     assert wrong(stopped) == {
         "database.reach": "Start PostgreSQL, or correct host and port in DATABASE_URL; see its log."
     }
