@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from reservations import __version__
-from reservations.app import cli_acls, cli_dead_letters, cli_guests, cli_tokens
+from reservations.app import cli_acls, cli_backup, cli_dead_letters, cli_guests, cli_tokens
 from reservations.app.settings import load_settings
 from reservations.app.terminal import fail, owner_settings, settings_with
 
@@ -35,6 +35,7 @@ app = typer.Typer(
 slots = typer.Typer(no_args_is_help=True, help="The seats of trip dates.")
 app.add_typer(slots, name="slots")
 app.command("acls")(cli_acls.acls)
+app.add_typer(cli_backup.app, name="backup")
 app.add_typer(cli_dead_letters.app, name="dead-letters")
 app.command()(cli_tokens.token)
 app.command()(cli_guests.forget_guest)
