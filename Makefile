@@ -11,7 +11,7 @@ INSTALL_PROJECT := $(BIN)/python $(PIP) --no-deps --no-build-isolation --editabl
 LOCKS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kafka kafka faults faults-smoke bench check audit lock format
+.PHONY: help run test drill test-kafka kafka faults faults-smoke bench check audit lock format
 
 help: ## Show what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ faults: $(VENV)/.dev ## Hurt the service and check its promises: ROUNDS=35 SEED=
 
 faults-smoke: $(VENV)/.dev ## Let a worker die at each failpoint once, and check the promises.
 	@$(BIN)/python -m tests.faults --failpoints
+
+drill: $(VENV)/.dev ## Lose a database, restore it with pgBackRest to a moment, and prove it; needs pgbackrest.
+	@$(BIN)/python -m tests.drill
 
 bench: $(VENV)/.bench ## Measure how fast one and two workers empty a full command topic.
 	@$(BIN)/python -m tests.bench

@@ -14,6 +14,7 @@ import typer
 from reservations import __version__
 from reservations.app import (
     cli_acls,
+    cli_backup,
     cli_dead_letters,
     cli_doctor,
     cli_events,
@@ -48,6 +49,7 @@ app.add_typer(slots, name="slots")
 app.command(**cli_doctor.OPTIONS)(cli_doctor.doctor)
 app.command(**cli_send.OPTIONS)(cli_send.send)
 app.command("acls")(cli_acls.acls)
+app.add_typer(cli_backup.app, name="backup")
 app.add_typer(cli_dead_letters.app, name="dead-letters")
 app.add_typer(cli_events.app, name="events")
 app.add_typer(cli_inbox.app, name="inbox")

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from reservations.app.settings.auth import AuthSettings
+from reservations.app.settings.backup import BackupSettings
 from reservations.app.settings.booking import BookingSettings
 from reservations.app.settings.database import DatabaseSettings
 from reservations.app.settings.kafka import KafkaSettings
@@ -18,6 +19,7 @@ SECRET = {"DATABASE_URL", "KAFKA_SASL_PASSWORD"}
 
 
 class Settings(
+    BackupSettings,
     BookingSettings,
     LimitSettings,
     AuthSettings,
