@@ -26,6 +26,9 @@ LIES = {
     ),
     "UPDATE reservations.reservations SET _rev = 2": "4 bookings whose revisions have a gap",
     "UPDATE reservations.reservations SET party_size = 4": "4 bookings that differ",
+    "UPDATE reservations.reservations SET status = 'checked_in'": (
+        "4 bookings whose history does not lead to their status"
+    ),
     "UPDATE reservations.trip_slots SET taken = taken + 1": "trip dates whose seats do not balance",
     "DELETE FROM reservations.guest_days": "4 guest days that are not those of active bookings",
 }

@@ -15,6 +15,7 @@ from reservations.app.drill.report import Report
 from reservations.app.drill.resending import resend
 from reservations.app.stack.programs import StackError
 from reservations.migrations.runner import migrate
+from reservations.tables import archiver
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyPool
@@ -146,6 +147,10 @@ class Drill:
         self.report.timeline = _timeline(await self._ask(pool, "archived"))
         if self.report.timeline <= before:
             self.report.differences.append(f"timeline {before} was not followed by another")
+        async with pool.acquire() as connection:
+            told = await archiver.read(connection)
+        if told.is_failing or not told.is_on or told.age_s > ARCHIVE_LIMIT_S:
+            self.report.differences.append(f"archiving does not go on: {told}")
 
     async def _compare(self, pool: "AnyPool", answered: Sequence[Answered], when: str) -> None:
         async with pool.acquire() as connection:
