@@ -52,6 +52,9 @@ test: $(VENV)/.dev ## Run all tests.
 test-kafka: $(VENV)/.dev ## Run the tests that use a broker against Apache Kafka; needs Java 17 and Maven.
 	@$(BIN)/python -m tests.apache_kafka --optional $(BIN)/python -m pytest -m broker tests/integration
 
+schema: $(VENV)/.dev ## Try the API by its own OpenAPI document; `python -m tests.schema` for more.
+	@$(BIN)/python -m pytest -n0 tests/schema
+
 kafka: $(VENV)/.dev ## Start Apache Kafka here; BROKERS=3 for a cluster. Needs Java 17 and Maven.
 	@$(BIN)/python -m tests.apache_kafka --brokers $(or $(BROKERS),1)
 
