@@ -9,9 +9,14 @@ INSTALL := $(BIN)/python $(PIP) --require-hashes --requirement
 # Builds with what requirements/build.txt brought, so that pip fetches nothing besides.
 INSTALL_PROJECT := $(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
 LOCKS := $(wildcard requirements/*.txt)
+# They build and install the wheel, which takes a while: `make package`.
+PACKAGE := tests/integration/test_container.py tests/integration/test_wheel.py
+# Where another broker changes nothing: what REST lets in, and what operators ask.
+ANY_BROKER := authentication authorization bad_input development_tokens doctor hostile_input kiosk observability \
+	personal_data retired_months wrong_codes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test drill test-kafka kafka faults faults-smoke bench check audit lock format
+.PHONY: help run test schema package drill test-kafka kafka faults faults-smoke bench check audit lock format
 
 help: ## Show what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,10 +52,14 @@ run: $(VENV)/.run ## Run the whole service here: Postgres, broker, worker and ga
 	@exec $(BIN)/reservations up
 
 test: $(VENV)/.dev ## Run all tests.
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(addprefix --ignore=,$(PACKAGE))
+
+package: $(VENV)/.dev ## Build the wheel, install it apart from the source, and run it as a container does.
+	@$(BIN)/python -m pytest -n0 $(PACKAGE)
 
 test-kafka: $(VENV)/.dev ## Run the tests that use a broker against Apache Kafka; needs Java 17 and Maven.
-	@$(BIN)/python -m tests.apache_kafka --optional $(BIN)/python -m pytest -m broker tests/integration
+	@$(BIN)/python -m tests.apache_kafka --optional $(BIN)/python -m pytest -m broker \
+		$(addprefix --ignore=,$(PACKAGE) $(ANY_BROKER:%=tests/integration/test_%.py)) tests/integration
 
 schema: $(VENV)/.dev ## Try the API by its own OpenAPI document; `python -m tests.schema` for more.
 	@$(BIN)/python -m pytest -n0 tests/schema
