@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
 
 from reservations.app.stack.home import Home
 from tests.apache_kafka.libraries import KafkaUnavailableError, fetch
@@ -95,6 +96,13 @@ async def service(
         await made.ready(worker)
         await made.ready(gateway)
         yield made
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """Forget how a command that ran in this process configured its logs: it wrote to what is closed by now."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
