@@ -1,7 +1,7 @@
 """What tests stand on: servers for the whole run, databases and topics of their own, the service as processes."""
 
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,28 @@ from tests.tokens import Issuer
 pytest_plugins = ["tests.databases"]
 
 SERVERS: pytest.StashKey[set[str]] = pytest.StashKey()
+
+
+#: Files whose tests wait for processes, each of which takes half a minute or more.
+LONG = (
+    "test_crashes",
+    "test_watchdog",
+    "test_replay",
+    "test_outages",
+    "test_intake",
+    "test_dead_letters",
+    "test_embedded_stack",
+    "test_procfile",
+    "test_search",
+    "test_authorization",
+    "test_keep",
+    "test_backpressure",
+    "test_retired_months",
+    "test_doctor",
+    "test_payments",
+    "test_seats",
+    "test_slow_clients",
+)
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +74,9 @@ def servers(postgres: Server, broker: Server) -> Servers:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Mark what uses the run's broker, whatever else it uses: `-m broker` runs that alone."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that nobody waits for it at the end, and mark what uses the run's broker."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
     for item in items:
         if "broker" in getattr(item, "fixturenames", ()):
             item.add_marker("broker")
