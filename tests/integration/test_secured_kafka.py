@@ -192,7 +192,7 @@ async def test_each_reads_what_is_its_to_read(secured: Secured, user: str, topic
 
 
 async def test_a_wrong_password_ends_each_process_and_says_so(secured: Secured, database: str) -> None:
-    wrong = {"DATABASE_URL": database, **secured.by_scram(WORKER, "not-the-password")}
+    wrong = {"AUTH": "off", "DATABASE_URL": database, **secured.by_scram(WORKER, "not-the-password")}
     commands = ["worker"], ["gateway"], ["topics"], ["dead-letters", "list"]
     async with asyncio.timeout(END_LIMIT_S):
         ended = await asyncio.gather(*(run(wrong, *command) for command in commands))
