@@ -65,7 +65,7 @@ BOOKING_EXAMPLE = {
 
 def operations(writes: Writes, reads: Reads) -> Sequence[Operation]:
     """Return every operation with its handler."""
-    return (*_collection(writes, reads), *_one(writes, reads), *_parts(writes, reads), _command(reads))
+    return (*_collection(writes, reads), *_one(writes, reads), *_party(writes, reads), _status(writes), _command(reads))
 
 
 def _collection(writes: Writes, reads: Reads) -> Sequence[Operation]:
@@ -172,12 +172,12 @@ def _one(writes: Writes, reads: Reads) -> Sequence[Operation]:
     )
 
 
-def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
-    path = "/reservations/{reservation_id}"
+def _party(writes: Writes, reads: Reads) -> Sequence[Operation]:
+    path = "/reservations/{reservation_id}/participants"
     return (
         Operation(
             "GET",
-            path + "/participants",
+            path,
             "getParticipants",
             "Read the party",
             BOOKING,
@@ -194,7 +194,7 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
         ),
         Operation(
             "POST",
-            path + "/participants",
+            path,
             "addParticipant",
             "Add a participant",
             BOOKING,
@@ -216,25 +216,28 @@ def _parts(writes: Writes, reads: Reads) -> Sequence[Operation]:
             body=NewParticipant,
             body_example={"guest_id": "3f333df6-90a4-4fda-8dd3-9485d27cee36", "role": "COMPANION"},
         ),
-        Operation(
-            "PUT",
-            path + "/status",
-            "updateReservationStatus",
-            "Move a reservation to another status",
-            BOOKING,
-            Action.CHANGE,
-            writes.set_status,
-            {
-                200: Answer("Moved.", Reservation, headers=TAG, links=to_reservation(ASKED_FOR)),
-                **WRITE,
-                **MISSING,
-                **BODY,
-                409: Answer("The transition is not allowed, or the revision is stale.", Error),
-            },
-            headers=ChangeHeaders,
-            body=StatusUpdate,
-            body_example={"target_status": "CHECKED_IN", "_rev": 1, "reason": "Arrived at the station"},
-        ),
+    )
+
+
+def _status(writes: Writes) -> Operation:
+    return Operation(
+        "PUT",
+        "/reservations/{reservation_id}/status",
+        "updateReservationStatus",
+        "Move a reservation to another status",
+        BOOKING,
+        Action.CHANGE,
+        writes.set_status,
+        {
+            200: Answer("Moved.", Reservation, headers=TAG, links=to_reservation(ASKED_FOR)),
+            **WRITE,
+            **MISSING,
+            **BODY,
+            409: Answer("The transition is not allowed, or the revision is stale.", Error),
+        },
+        headers=ChangeHeaders,
+        body=StatusUpdate,
+        body_example={"target_status": "CHECKED_IN", "_rev": 1, "reason": "Arrived at the station"},
     )
 
 
