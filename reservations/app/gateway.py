@@ -16,6 +16,7 @@ from reservations.app.metrics import BacklogCollector, ConnectionCollector, Gate
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
 from reservations.http.api import operations
+from reservations.http.asyncapi import TopicLayout, asyncapi
 from reservations.http.backlog import BacklogWatch
 from reservations.http.connections import Connections
 from reservations.http.desk import CommandDesk
@@ -92,13 +93,22 @@ async def _assemble(
         identify = RateLimit(settings.rate_limit_per_s, settings.rate_burst).within(identify)
     ops = Ops(Watch(lambda: kafka.flow_consumer(settings), settings.kafka_topic_prefix), pressure, pool)
     others: Sequence[web.AbstractRouteDef] = [
-        *document_routes(openapi(offered)),
+        *document_routes(openapi(offered), asyncapi(_layout(settings))),
         *health.routes(registry),
         *ops.routes(identify),
     ]
     application = gateway(offered, others, metrics.observe, identify, settings.request_body_limit_s)
     application.on_shutdown.append(ops.end)
     return application
+
+
+def _layout(settings: Settings) -> TopicLayout:
+    return TopicLayout(
+        settings.kafka_topic_prefix,
+        settings.kafka_partitions,
+        settings.kafka_replication_factor,
+        settings.retention_ms,
+    )
 
 
 def _watch_backlog(settings: Settings, stack: AsyncExitStack) -> Pressure:
