@@ -25,6 +25,12 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
     "participant.add": {"guest_id": "3f333df6-90a4-4fda-8dd3-9485d27cee36", "role": "COMPANION"},
 }
 
+#: What some commands carry besides.
+_BESIDES: dict[str, dict[str, Any]] = {
+    "reservation.update": {"expected_rev": 1},
+    "reservation.cancel": {"acting_for": {"guest_id": GUEST_ID}},
+}
+
 
 def a_command(kind: str) -> dict[str, Any]:
     """Return a command of that type."""
@@ -34,6 +40,7 @@ def a_command(kind: str) -> dict[str, Any]:
         "reservation_id": RESERVATION_ID,
         "issued_at": MADE_AT,
         "issued_by": "back-office",
+        **_BESIDES.get(kind, {}),
         "payload": _PAYLOADS[kind],
     }
 

@@ -138,6 +138,34 @@ def test_what_a_command_lacks_or_has_too_much_is_seen_by_the_schema_as_by_the_wo
         assert complaints(document, document["components"]["messages"][name]["payload"], each) != []
 
 
+@pytest.mark.parametrize(
+    ("acting_for", "is_good"),
+    [
+        ({"guest_id": str(UUID(int=1))}, True),
+        ({"guest_id": str(UUID(int=1)), "partner_id": None}, True),
+        ({"partner_id": "alpine-tours"}, True),
+        (None, True),
+        ({}, False),
+        ({"guest_id": None}, False),
+        ({"guest_id": str(UUID(int=1)), "partner_id": "alpine-tours"}, False),
+        ({"agency_id": "alpine-tours"}, False),
+    ],
+)
+@pytest.mark.parametrize("name", COMMAND_MESSAGES)
+def test_a_command_is_for_one_guest_or_one_partner_for_the_schema_as_for_the_worker(
+    document: Json, name: str, acting_for: Json | None, is_good: bool
+) -> None:
+    message = document["components"]["messages"][name]
+    command = {**message["examples"][0]["payload"], "acting_for": acting_for}
+    assert (complaints(document, message["payload"], command) == []) is is_good
+    try:
+        COMMANDS.validate_json(orjson.dumps(command))
+    except ValueError:
+        assert not is_good
+    else:
+        assert is_good
+
+
 def test_an_amount_is_a_number_for_the_schema_as_for_the_worker(document: Json) -> None:
     payment = document["components"]["messages"]["PaymentProcessed"]
     told = {**payment["examples"][0]["payload"], "amount": "398.00"}
