@@ -85,9 +85,12 @@ async def _assemble(
     for collector in (PoolCollector(pool), ConnectionCollector(connections), BacklogCollector(pressure)):
         registry.register(collector)
     metrics = GatewayMetrics(registry)
+    pool.on_waited = metrics.pool_wait.observe
     desk = CommandDesk(producer, replies, pool, settings.kafka_topic_prefix, pressure)
     guesses = GuessLimit(settings.wrong_codes_allowed, settings.wrong_code_window_s)
     offered = operations(Writes(desk, settings.command_timeout_s), Reads(pool, guesses))
+    for operation in offered:
+        metrics.expect(operation.method, operation.path)
     health = _health(settings, pool, producer, replies)
     if identify:
         identify = RateLimit(settings.rate_limit_per_s, settings.rate_burst).within(identify)
