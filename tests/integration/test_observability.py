@@ -167,6 +167,16 @@ async def test_what_rules_dashboard_and_runbook_name_exists_and_the_dashboard_sh
     assert in_runbook <= known
 
 
+def test_a_ratio_is_the_same_over_each_window() -> None:
+    expressions: dict[str, set[str]] = {}
+    for rule in rules():
+        name, found, window = rule.get("record", "").partition(":ratio")
+        if found:
+            assert f"[{window}]" in rule["expr"]
+            expressions.setdefault(name, set()).add(rule["expr"].replace(f"[{window}]", "[…]"))
+    assert [len(each) for each in expressions.values()] == [1, 1, 1]
+
+
 def test_what_is_recorded_is_used_and_what_is_used_is_recorded() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     queries = [*(rule["expr"] for rule in rules()), *dashboard_queries()]
