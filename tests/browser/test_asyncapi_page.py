@@ -8,11 +8,17 @@ from tests.browser.visits import Visit
 from tests.service import Service
 
 
-async def test_a_reader_sees_every_topic_and_no_other_host_is_asked(visit: Visit, service: Service) -> None:
+async def test_a_reader_sees_every_topic_and_gets_the_document_in_both_forms_and_no_other_host_is_asked(
+    visit: Visit, service: Service
+) -> None:
     await visit.page.goto(f"{service.gateway_url}/asyncapi", wait_until="networkidle")
     for topic in TOPICS:
         await expect(visit.page.get_by_text(service.topic_prefix + topic.name, exact=True).first).to_be_visible()
     assert f"{service.gateway_url}/asyncapi.json" in visit.requests
+    for form in ("JSON", "YAML"):
+        async with visit.page.expect_download() as download:
+            await visit.page.get_by_role("link", name=form, exact=True).click()
+        assert (await download.value).suggested_filename == f"asyncapi.{form.lower()}"
     await assert_kept_to_itself(visit, service.gateway_url)
 
 
@@ -26,11 +32,3 @@ async def test_a_reader_unfolds_what_a_message_says(visit: Visit, gateway_url: s
     for field in ("confirmation_code", "GEAR_ASSIGNED", "ce_subject", "traceparent"):
         await expect(operation.get_by_text(field).first).to_be_visible()
     await assert_kept_to_itself(visit, gateway_url)
-
-
-async def test_both_forms_of_the_document_can_be_downloaded_from_the_page(visit: Visit, gateway_url: str) -> None:
-    await visit.page.goto(f"{gateway_url}/asyncapi", wait_until="networkidle")
-    for form in ("JSON", "YAML"):
-        async with visit.page.expect_download() as download:
-            await visit.page.get_by_role("link", name=form, exact=True).click()
-        assert (await download.value).suggested_filename == f"asyncapi.{form.lower()}"
