@@ -29,6 +29,7 @@ BACKUPS = REPOSITORY / "docs" / "backup.md"
 HEADER = "| metric | type | labels | process | meaning |\n|---|---|---|---|---|\n"
 RECORDED = re.compile(r"\breservations:[a-z_]+:\w+")
 OWN = re.compile(r"\breservations_[a-z_]+\b(?!\[?\.)")  # not the name of a file
+WINDOWS = ("5m", "30m", "1h", "6h")
 SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 
@@ -167,14 +168,13 @@ async def test_what_rules_dashboard_and_runbook_name_exists_and_the_dashboard_sh
     assert in_runbook <= known
 
 
-def test_a_ratio_is_the_same_over_each_window() -> None:
-    expressions: dict[str, set[str]] = {}
-    for rule in rules():
-        name, found, window = rule.get("record", "").partition(":ratio")
-        if found:
-            assert f"[{window}]" in rule["expr"]
-            expressions.setdefault(name, set()).add(rule["expr"].replace(f"[{window}]", "[…]"))
-    assert [len(each) for each in expressions.values()] == [1, 1, 1]
+def test_a_ratio_is_the_same_over_each_window_and_what_is_counted_is_above_its_line() -> None:
+    recorded = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+    for objective in {name.rpartition(":")[0] for name in recorded}:
+        ratios = {recorded[f"{objective}:ratio{window}"].replace(f"[{window}]", "[…]") for window in WINDOWS}
+        counted = recorded[f"{objective}:increase1h"].replace("increase(", "rate(").replace("[1h]", "[…]")
+        assert {ratio.partition("\n/ ")[0] for ratio in ratios} <= {counted, f"({counted})"}
+        assert len(ratios) == 1
 
 
 def test_what_is_recorded_is_used_and_what_is_used_is_recorded() -> None:
