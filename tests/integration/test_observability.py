@@ -177,6 +177,21 @@ def test_a_ratio_is_the_same_over_each_window_and_what_is_counted_is_above_its_l
         assert len(ratios) == 1
 
 
+@pytest.mark.parametrize(
+    ("pace", "long", "short", "factor"), [("Fast", "1h", "5m", "14.4"), ("Slow", "6h", "30m", "6")]
+)
+def test_budgets_burn_over_two_windows_by_the_same_factor(pace: str, long: str, short: str, factor: str) -> None:
+    burns = {rule["alert"]: rule["expr"] for rule in rules() if rule.get("alert", "").endswith(f"{pace}Burn")}
+    spent = {}
+    for expression in burns.values():
+        objective, budget = re.findall(r"^reservations:(\w+):ratio.* ([\d.]+)$", expression, re.MULTILINE)[0]
+        above = [f"reservations:{objective}:ratio{window} > {factor} * {budget}" for window in (long, short)]
+        enough = [f"reservations:{objective}:increase1h >= 10"] if pace == "Fast" else []
+        assert expression.split("\nand ") == above + enough
+        spent[objective] = budget
+    assert spent == {"command_errors": "0.001", "rest_errors": "0.001", "rest_slow": "0.01"}
+
+
 def test_what_is_recorded_is_used_and_what_is_used_is_recorded() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     queries = [*(rule["expr"] for rule in rules()), *dashboard_queries()]
