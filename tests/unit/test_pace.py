@@ -32,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Put the paces under a clock of the test's own."""
     clock = Clock()
     monkeypatch.setattr(pace, "monotonic", clock)
-    monkeypatch.setattr(pace.asyncio, "sleep", clock.sleep)
+    monkeypatch.setattr(asyncio, "sleep", clock.sleep)
     return clock
 
 
