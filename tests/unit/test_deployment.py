@@ -224,6 +224,15 @@ def test_the_database_takes_the_connections_that_the_processes_may_open(tmp_path
     assert opened + CONNECTIONS_FOR_OTHERS <= allowed
 
 
+def test_the_document_adds_up_the_connections_as_the_manifests_do(tmp_path: Path) -> None:
+    (workers,), (gateways,) = of_kind("ScaledObject"), of_kind("HorizontalPodAutoscaler")
+    surge = named("Deployment", "reservations-gateway")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    most = {"worker": workers["spec"]["maxReplicaCount"], "gateway": gateways["spec"]["maxReplicas"] + surge}
+    pools = {each.where: settings_of(each, tmp_path).pool_max_size for each in LONG_RUNNING}
+    parts = [most[name] * pools[f"kubernetes {name}"] for name in ("worker", "gateway")]
+    assert f"+ 20 = {sum(parts) + CONNECTIONS_FOR_OTHERS};" in (REPOSITORY / "docs/deployment.md").read_text("utf-8")
+
+
 def test_the_example_names_what_compose_asks_and_holds_no_secret() -> None:
     asked = {found[0] for found in ASKED.findall(COMPOSE.read_text("utf-8"))}
     lines = [line for line in (OPERATIONS / ".env.example").read_text("utf-8").splitlines() if line]
