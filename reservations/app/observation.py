@@ -60,8 +60,8 @@ class Watcher:
 
     def _see_outcome(self, delivery: Delivery, outcome: Outcome) -> None:
         command, code = outcome.command, outcome.code or ""
-        self._metrics.commands.labels(command.type, outcome.kind, code, str(outcome.replayed).lower()).inc()
-        self._metrics.command_seconds.labels(command.type).observe(max(0.0, time() - delivery.timestamp))
+        took_s = max(0.0, time() - delivery.timestamp)
+        self._metrics.count_command(command.type, outcome.kind, code, outcome.replayed, took_s)
         if needs_a_person(command, outcome.code):
             self._metrics.dead_letters.labels(code).inc()
         self._log.info(
