@@ -16,7 +16,7 @@ ANY_BROKER := authentication authorization bad_input development_tokens doctor h
 	personal_data retired_months wrong_codes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test schema alerts package drill test-kafka kafka faults faults-smoke bench check audit lock format
+.PHONY: help run test schema alerts package upgrade drill test-kafka kafka faults faults-smoke bench check audit lock format
 
 help: ## Show what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ test: $(VENV)/.dev ## Run all tests.
 
 package: $(VENV)/.dev ## Build the wheel, install it apart from the source, and run it as a container does.
 	@$(BIN)/python -m pytest -n0 $(PACKAGE)
+
+upgrade: $(VENV)/.dev ## Let the last release's processes work on this one's schema, and hand over to this one's.
+	@$(BIN)/python -m pytest -n0 tests/upgrade
 
 test-kafka: $(VENV)/.dev ## Run the tests that use a broker against Apache Kafka; needs Java 17 and Maven.
 	@$(BIN)/python -m tests.apache_kafka --optional $(BIN)/python -m pytest -m broker \

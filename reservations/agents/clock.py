@@ -15,6 +15,7 @@ from reservations.models.topics import COMMANDS, PAYMENT_PROCESSED
 from reservations.models.vocabulary import NO_SHOW_TIMEOUT, PAYMENT_TIMEOUT, Status
 from reservations.models.worksheet import Entry
 from reservations.tables import due, inbox
+from reservations.tables.writes import write_at_once
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection, AnyPool
@@ -100,13 +101,11 @@ class Clock:
     async def _unclaimed_payments(self, connection: "AnyConnection", now: datetime) -> Sequence[Publication]:
         payments = await inbox.waiting_since(connection, now - self._deadlines.parked, MAX_DUE)
         told = [set_aside(payment.command_id, _UNCLAIMED, now, payment).shown() for payment in payments]
-        await inbox.answer(
-            connection,
-            [
-                Entry(payment.command_id, payment.type, payment.reservation_id, fingerprint(payment), result)
-                for payment, result in zip(payments, told, strict=True)
-            ],
-        )
+        entries = [
+            Entry(payment.command_id, payment.type, payment.reservation_id, fingerprint(payment), result)
+            for payment, result in zip(payments, told, strict=True)
+        ]
+        await write_at_once(connection, [inbox.answer(entries)])
         topic = self._publisher.full_name(PAYMENT_PROCESSED)
         return [payment_dead_letter(payment, topic, _UNCLAIMED, now) for payment in payments]
 

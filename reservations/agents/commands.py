@@ -9,6 +9,7 @@ from reservations.agents.publications import Publication
 from reservations.agents.publisher import Publisher
 from reservations.agents.survival import Patience, Survivor, kafka_is_away
 from reservations.agents.telling import Verdict
+from reservations.agents.turns import in_turns
 from reservations.models.commands import AnyCommand
 
 Decode = Callable[[Delivery], AnyCommand | Unreadable]
@@ -40,14 +41,13 @@ class CommandAgent:
 
         When that is done, every delivery may be acknowledged; when either raises, none.
         """
-        verdicts = await self._judge([self._decode(delivery) for delivery in deliveries])
+        verdicts = await self._judge(await in_turns(self._decode, deliveries))
         return partial(self._publish, list(zip(deliveries, verdicts, strict=True)))
 
     async def _publish(self, told: Sequence[tuple[Delivery, Verdict]]) -> None:
         publications = list(self._tell(told))
         await self._patience.insist("Kafka", lambda: self._publisher.publish(publications), kafka_is_away)
-        for delivery, verdict in told:
-            self._on_verdict(delivery, verdict)
+        await in_turns(lambda each: self._on_verdict(*each), told)
 
     async def _judge(self, read: Sequence[AnyCommand | Unreadable]) -> list[Verdict]:
         commands = [command for command in read if not isinstance(command, Unreadable)]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
+from reservations.agents.turns import in_turns
 from reservations.models.books import Books, GuestDay, Seats, Slot
 from reservations.models.commands import (
     AddParticipant,
@@ -22,6 +23,7 @@ from reservations.models.reservation import Participant, Reservation
 from reservations.models.steps import Context, Rules
 from reservations.models.worksheet import Outcome, Seen, Worksheet
 from reservations.tables import guest_days, inbox, participants, reservations, status_history, trip_slots
+from reservations.tables.writes import write_at_once
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection, AnyPool
@@ -113,7 +115,7 @@ class Engine:
         found = await self._open(connection, commands)
         for look in (trip_slots.lock,) if self._seats_are_wanted else (trip_slots.read, trip_slots.lock):
             sheet = self._sheet(found, await look(connection, found.slots), surroundings)
-            outcomes = [sheet.handle(command) for command in commands]
+            outcomes = await in_turns(sheet.handle, commands)
             if not sheet.context.books.found_full:
                 break
         return sheet, outcomes
@@ -209,17 +211,27 @@ async def write(connection: "AnyConnection", sheet: Worksheet) -> None:
     its keys, so that nobody waits in a circle. What nobody waits for is written before.
     """
     touched, books = sheet.touched(), sheet.context.books
-    await reservations.insert(connection, [now for old, now in touched if old is None])
-    await reservations.update(connection, [(old.rev, now) for old, now in touched if old is not None])
     joined, changed = _party_changes(touched)
-    await participants.insert(connection, [(key, sheet.context.now, guest) for key, guest in joined])
-    await participants.update(connection, changed)
-    await status_history.insert(connection, sheet.changes)
+    await write_at_once(
+        connection,
+        (
+            reservations.insert([now for old, now in touched if old is None]),
+            reservations.update([(old.rev, now) for old, now in touched if old is not None]),
+            participants.insert([(key, sheet.context.now, guest) for key, guest in joined]),
+            participants.update(changed),
+            status_history.insert(sheet.changes),
+        ),
+    )
     await trip_slots.change(connection, books.seat_changes(), books.slots_read)
     await guest_days.free(connection, books.freed_days())
-    await guest_days.claim(connection, books.claimed_days())
-    await inbox.answer(connection, sheet.kept_entries())
-    await inbox.insert(connection, sheet.new_entries())
+    await write_at_once(
+        connection,
+        (
+            guest_days.claim(books.claimed_days()),
+            inbox.answer(sheet.kept_entries()),
+            inbox.insert(sheet.new_entries()),
+        ),
+    )
 
 
 def _party_changes(

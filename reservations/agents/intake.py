@@ -4,13 +4,14 @@ A lane is one agent on one topic. It hands over a message as soon as there is on
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import faust
 from faust.types import TP
 from yarl import URL
 
+from reservations.agents.pace import GivingWay, Pace
 from reservations.agents.security import OPEN, Security
 from reservations.agents.transport import MAX_BUFFERED, BatchTransport
 
@@ -96,7 +97,7 @@ class Lane:
         self._app = app
         self._apply = apply
         self._fatal = fatal
-        self._max_batch_size = max_batch_size
+        self.pace = Pace(max_batch_size)
         self._batches: tuple[list[Any], ...] = ()
         self._finishing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finishing.set_result(None)
@@ -113,7 +114,7 @@ class Lane:
             unacknowledged = stream.noack()
             async for event in unacknowledged.events():
                 batch.append(event.message)
-                self._take_queued(unacknowledged.channel.queue, batch)
+                self._take_queued(unacknowledged.channel.queue, batch, self.pace.take())
                 rest = await self._apply(tuple(batch))
                 await self._finishing
                 if self._fatal.done():
@@ -121,6 +122,7 @@ class Lane:
                 self._finishing = asyncio.ensure_future(self._finish(batch, rest))
                 finishing, batch = batch, []
                 self._batches = (finishing, batch)
+                await self.pace.rest()
         except BaseException as error:
             self._release(batch)
             if _is_cancelled(error):
@@ -128,6 +130,10 @@ class Lane:
             self._fail(error)
         self._release(batch)
         await asyncio.Event().wait()
+
+    def give_way_to(self, others: Iterable["Lane"]) -> None:
+        """Let these lanes go first from now on."""
+        self.pace = GivingWay(self.pace.most, [other.pace for other in others])
 
     def oldest(self) -> tuple[TP, int] | None:
         """Return partition and offset of the message that is in hand for the longest time, if any is."""
@@ -154,10 +160,10 @@ class Lane:
         if not self._fatal.done():
             self._fatal.set_exception(error)
 
-    def _take_queued(self, queue: Any, batch: list[Any]) -> None:
+    def _take_queued(self, queue: Any, batch: list[Any], most: int) -> None:
         """Fill the batch with what already waits, treating each message as iterating over the stream would."""
         consumer = self._app.consumer
-        while len(batch) < self._max_batch_size and not queue.empty():
+        while len(batch) < most and not queue.empty():
             message = queue.get_nowait().message
             if not self._is_current(message):
                 continue  # its partition was taken away; it will be delivered again

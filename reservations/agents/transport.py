@@ -20,7 +20,7 @@ POLL_TIMEOUT_S = 1.0
 REFUSAL_INTERVAL_S = 1.0
 FULL_POLL_TIMEOUT_S = 0.02  # while a topic's buffer is full: how soon to look whether it has room again
 MAX_BUFFERED = 1000  # messages of one topic that may wait for its agent before its partitions are left alone
-DELIVERED_PER_TURN = 100  # messages delivered before other tasks get a turn
+DELIVERED_PER_TURN = 50  # messages delivered before other tasks get a turn
 
 
 class LogWentBackError(Exception):

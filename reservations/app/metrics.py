@@ -1,6 +1,7 @@
 """The metrics of worker and gateway, and the observers that feed them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from time import time
 from typing import Any
 
@@ -14,6 +15,8 @@ from reservations.models.errors import ErrorCode
 from reservations.tables.database import WatchedPool
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+#: Finding a series by its labels costs more than counting in it; so many are kept at hand.
+MAX_SERIES = 1024
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 150, 200, 500)
 #: What alerts count is shown from 0 on: a series that begins with 1 shows no rise. Of answers, it is these.
 SERVER_ERRORS = ("500", "503")
@@ -80,6 +83,18 @@ class WorkerMetrics:
             registry=registry,
         )
 
+        self._series = lru_cache(maxsize=MAX_SERIES)(self._labelled)
+
+    def count_command(self, command_type: str, outcome: str, code: str, replayed: bool, took_s: float) -> None:
+        """Count a command, by what came of it."""
+        commands, command_seconds = self._series(command_type, outcome, code, replayed)
+        commands.inc()
+        command_seconds.observe(took_s)
+
+    def _labelled(self, command_type: str, outcome: str, code: str, replayed: bool) -> tuple[Counter, Histogram]:
+        labels = command_type, outcome, code, str(replayed).lower()
+        return self.commands.labels(*labels), self.command_seconds.labels(command_type)
+
     def count_dead_letters(self, code: ErrorCode, count: int) -> None:
         """Count what was set aside."""
         self.dead_letters.labels(code).inc(count)
@@ -113,10 +128,16 @@ class GatewayMetrics:
         for status in SERVER_ERRORS:
             self.requests.labels(method, route, status)
 
+        self._series = lru_cache(maxsize=MAX_SERIES)(self._labelled)
+
     def observe(self, method: str, route: str, status: int, took_s: float) -> None:
         """Count a request."""
-        self.requests.labels(method, route, str(status)).inc()
-        self.request_seconds.labels(method, route).observe(took_s)
+        requests, request_seconds = self._series(method, route, status)
+        requests.inc()
+        request_seconds.observe(took_s)
+
+    def _labelled(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        return self.requests.labels(method, route, str(status)), self.request_seconds.labels(method, route)
 
 
 def pool_wait(registry: CollectorRegistry) -> Histogram:

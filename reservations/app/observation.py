@@ -42,13 +42,14 @@ class Watcher:
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
+        self._log = structlog.get_logger()  # kept: making one for each command costs more than the line
 
     def see(self, delivery: Delivery, verdict: Verdict) -> None:
         """Count and log what became of a delivery; never let that fail what was done."""
         try:
             self._see(delivery, verdict)
         except Exception:
-            structlog.get_logger().exception("not_observed", topic=delivery.topic, offset=delivery.offset)
+            self._log.exception("not_observed", topic=delivery.topic, offset=delivery.offset)
 
     def _see(self, delivery: Delivery, verdict: Verdict) -> None:
         if isinstance(verdict, Outcome):
@@ -59,11 +60,11 @@ class Watcher:
 
     def _see_outcome(self, delivery: Delivery, outcome: Outcome) -> None:
         command, code = outcome.command, outcome.code or ""
-        self._metrics.commands.labels(command.type, outcome.kind, code, str(outcome.replayed).lower()).inc()
-        self._metrics.command_seconds.labels(command.type).observe(max(0.0, time() - delivery.timestamp))
+        took_s = max(0.0, time() - delivery.timestamp)
+        self._metrics.count_command(command.type, outcome.kind, code, outcome.replayed, took_s)
         if needs_a_person(command, outcome.code):
             self._metrics.dead_letters.labels(code).inc()
-        structlog.get_logger().info(
+        self._log.info(
             "command",
             type=command.type,
             outcome=outcome.kind,
@@ -78,7 +79,7 @@ class Watcher:
         code = verdict.reason.code if isinstance(verdict, Unreadable) else ErrorCode.COMMAND_DEAD_LETTERED
         command_id = verdict.command_id if isinstance(verdict, Unreadable) else verdict.command.command_id
         self._metrics.dead_letters.labels(code).inc()
-        structlog.get_logger().warning(
+        self._log.warning(
             "dead_letter",
             code=code,
             topic=delivery.topic,

@@ -30,7 +30,7 @@ from reservations.app.settings import Settings
 from reservations.app.stack.home import is_free
 from reservations.http.health import Check, Health, Readiness
 from reservations.models.eligibility import Surroundings
-from reservations.models.topics import INTAKE, PAYMENT_PROCESSED, Topic
+from reservations.models.topics import BULK_COMMANDS, INTAKE, PAYMENT_PROCESSED, Topic
 from reservations.tables import database
 
 MONTHS_INTERVAL_S = 3600.0
@@ -85,6 +85,7 @@ class Worker:
         self._metrics.watchdog_limit.set(settings.watchdog_s)
         self._pool.on_waited = self._metrics.pool_wait.observe
         self._lanes = dict(map(self._lane, INTAKE))
+        self._let_callers_go_first()
 
     async def run(self, stack: AsyncExitStack) -> int:
         """Start everything in turn, work until the end, and return the exit status."""
@@ -115,6 +116,11 @@ class Worker:
         name = self._settings.kafka_topic_prefix + topic.name
         lane = intake.consume(self._app, name, agent.handle, self._fatal, self._settings.max_batch_size)
         return name, (lane, lambda: patience.attempts)
+
+    def _let_callers_go_first(self) -> None:
+        bulk = self._settings.kafka_topic_prefix + BULK_COMMANDS.name
+        lane, _ = self._lanes[bulk]
+        lane.give_way_to(other for name, (other, _) in self._lanes.items() if name != bulk)
 
     def _watch(self) -> "asyncio.Task[None]":
         peek = watching.Peeker(self._settings.kafka_bootstrap_servers, self._settings.kafka_security())

@@ -40,6 +40,8 @@ def gateway(
 
 
 def _watched(observe: Observe) -> Middleware:
+    log = structlog.get_logger()  # kept: making one for each request costs more than the line
+
     @web.middleware
     async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
         trace, begun = begin_trace(request), perf_counter()
@@ -48,24 +50,24 @@ def _watched(observe: Observe) -> Middleware:
             response.headers["traceparent"] = trace.traceparent
             took_s = perf_counter() - begun
             observe(request.method, route_of(request), response.status, took_s)
-            _log(request, response, took_s)
+            log.info("request", **_told(request, response, took_s))
         return response
 
     return watch
 
 
-def _log(request: web.Request, response: web.StreamResponse, took_s: float) -> None:
+def _told(request: web.Request, response: web.StreamResponse, took_s: float) -> dict[str, object]:
+    """Return what the log says of a request."""
     ids = {name: value for name, value in request.match_info.items() if name.endswith("_id") and _ID.fullmatch(value)}
     if COMMAND_ID in request:
         ids["command_id"] = str(request[COMMAND_ID])
-    structlog.get_logger().info(
-        "request",
-        method=request.method,
-        route=route_of(request),
-        status=response.status,
-        ms=round(took_s * 1000, 1),
+    return {
+        "method": request.method,
+        "route": route_of(request),
+        "status": response.status,
+        "ms": round(took_s * 1000, 1),
         **ids,
-    )
+    }
 
 
 @web.middleware

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from reservations.models.books import GuestDay
 from reservations.tables.statements import load
+from reservations.tables.writes import Write
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection
@@ -24,24 +25,21 @@ async def held(connection: "AnyConnection", days: Collection[GuestDay]) -> dict[
 
 async def free(connection: "AnyConnection", days: Held) -> None:
     """Give days back."""
-    await _execute(connection, "free", days)
-
-
-async def claim(connection: "AnyConnection", days: Held) -> None:
-    """Take days, given in the order of their keys.
-
-    Raises:
-        asyncpg.UniqueViolationError: another transaction took one meanwhile.
-
-    """
-    await _execute(connection, "claim", days)
-
-
-async def _execute(connection: "AnyConnection", statement: str, days: Held) -> None:
     if days:
-        await connection.execute(
-            SQL[statement],
-            [guest for (guest, _), _ in days],
-            [day for (_, day), _ in days],
-            [reservation_id for _, reservation_id in days],
-        )
+        await connection.execute(SQL["free"], *_columns(days))
+
+
+def claim(days: Held) -> Write | None:
+    """Return what takes days, given in the order of their keys.
+
+    It raises asyncpg.UniqueViolationError where another transaction took one meanwhile.
+    """
+    return Write(SQL["claim"], _columns(days), len(days), "guest days") if days else None
+
+
+def _columns(days: Held) -> Sequence[object]:
+    return (
+        [guest for (guest, _), _ in days],
+        [day for (_, day), _ in days],
+        [reservation_id for _, reservation_id in days],
+    )

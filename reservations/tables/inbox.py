@@ -10,8 +10,8 @@ from uuid import UUID
 from reservations.models.commands import RecordPayment
 from reservations.models.identifiers import in_order
 from reservations.models.worksheet import Entry, Seen
-from reservations.tables.database import StaleWriteError
 from reservations.tables.statements import load
+from reservations.tables.writes import Write
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection
@@ -54,37 +54,28 @@ async def take_turns(connection: "AnyConnection", reservation_ids: Collection[UU
         await connection.execute(SQL["take_turns"], [str(each) for each in in_order(reservation_ids)])
 
 
-async def insert(connection: "AnyConnection", entries: Sequence[Entry]) -> None:
-    """Insert entries.
+def insert(entries: Sequence[Entry]) -> Write | None:
+    """Return what inserts entries.
 
-    Raises:
-        asyncpg.UniqueViolationError: another transaction handled one of the messages meanwhile.
-
+    It raises asyncpg.UniqueViolationError where another transaction handled one of the messages meanwhile.
     """
-    if entries:
-        await connection.execute(SQL["insert"], *_columns(entries))
+    return Write(SQL["insert"], _columns(entries), len(entries), "messages") if entries else None
 
 
-async def answer(connection: "AnyConnection", entries: Sequence[Entry]) -> None:
-    """Write over the entries of messages that had waited or were set aside.
-
-    Raises:
-        StaleWriteError: another transaction has answered one of them meanwhile.
-
-    """
-    if entries:
-        status = await connection.execute(
-            SQL["answer"],
-            [e.message_id for e in entries],
-            [e.outcome for e in entries],
-            [e.publications for e in entries],
-            [e.parked for e in entries],
-        )
-        if status != f"UPDATE {len(entries)}":
-            raise StaleWriteError(f"{status} of {len(entries)} inbox entries")
+def answer(entries: Sequence[Entry]) -> Write | None:
+    """Return what writes over the entries of messages that had waited or were set aside."""
+    if not entries:
+        return None
+    columns = (
+        [e.message_id for e in entries],
+        [e.outcome for e in entries],
+        [e.publications for e in entries],
+        [e.parked for e in entries],
+    )
+    return Write(SQL["answer"], columns, len(entries), "messages that waited")
 
 
-def _columns(entries: Sequence[Entry]) -> tuple[list[object], ...]:
+def _columns(entries: Sequence[Entry]) -> Sequence[object]:
     return (
         [e.message_id for e in entries],
         [e.kind for e in entries],

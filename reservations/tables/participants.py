@@ -12,6 +12,7 @@ from reservations.models.identifiers import kin_range
 from reservations.models.reservation import Participant, ParticipantDetails
 from reservations.models.vocabulary import stored
 from reservations.tables.statements import load
+from reservations.tables.writes import Write
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -45,33 +46,29 @@ async def of_reservations(
     return parties
 
 
-async def insert(connection: "AnyConnection", joined: Sequence[tuple[UUID, datetime, Participant]]) -> None:
-    """Insert participants, each with its reservation's id and the time it joined."""
-    if joined:
-        await connection.execute(
-            SQL["insert"],
-            [p.participant_id for _, _, p in joined],
-            [reservation_id for reservation_id, _, _ in joined],
-            [p.guest_id for _, _, p in joined],
-            [stored(p.role) for _, _, p in joined],
-            [p.waiver_signed for _, _, p in joined],
-            [at for _, at, _ in joined],
-            [_details(p) for _, _, p in joined],
-        )
+def insert(joined: Sequence[tuple[UUID, datetime, Participant]]) -> Write | None:
+    """Return what inserts participants, each with its reservation's id and the time it joined."""
+    if not joined:
+        return None
+    columns = (
+        [p.participant_id for _, _, p in joined],
+        [reservation_id for reservation_id, _, _ in joined],
+        [p.guest_id for _, _, p in joined],
+        [stored(p.role) for _, _, p in joined],
+        [p.waiver_signed for _, _, p in joined],
+        [at for _, at, _ in joined],
+        [_details(p) for _, _, p in joined],
+    )
+    return Write(SQL["insert"], columns, len(joined), "participants")
 
 
-async def update(connection: "AnyConnection", changed: Sequence[Participant]) -> None:
-    """Write what may change of a participant."""
-    if changed:
-        ids = [p.participant_id for p in changed]
-        await connection.execute(
-            SQL["update"],
-            min(ids),
-            max(ids),
-            ids,
-            [p.waiver_signed for p in changed],
-            [_details(p) for p in changed],
-        )
+def update(changed: Sequence[Participant]) -> Write | None:
+    """Return what writes all that may change of participants."""
+    if not changed:
+        return None
+    ids = [p.participant_id for p in changed]
+    columns = (ids, [p.waiver_signed for p in changed], [_details(p) for p in changed])
+    return Write(SQL["update"], (min(ids), max(ids), *columns), len(changed), "participants")
 
 
 def _details(participant: Participant) -> str:

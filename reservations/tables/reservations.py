@@ -12,8 +12,8 @@ from reservations.models.identifiers import in_order, kin_range
 from reservations.models.reservation import Participant, Reservation, ReservationDetails
 from reservations.models.vocabulary import stored
 from reservations.tables import participants
-from reservations.tables.database import StaleWriteError
 from reservations.tables.statements import load
+from reservations.tables.writes import Write
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -67,42 +67,35 @@ async def booked(connection: "AnyConnection", ids: Collection[UUID]) -> dict[UUI
     return {row["reservation_id"]: Booked(row["trip_id"], frozenset((row["guest_id"], *row["party"]))) for row in rows}
 
 
-async def insert(connection: "AnyConnection", made: Sequence[Reservation]) -> None:
-    """Insert new reservations, without their participants."""
-    if made:
-        await connection.execute(
-            SQL["insert"],
-            [r.reservation_id for r in made],
-            [r.guest_id for r in made],
-            [r.trip_id for r in made],
-            [r.confirmation_code for r in made],
-            [stored(r.status) for r in made],
-            [r.trip_date for r in made],
-            [r.party_size for r in made],
-            [r.total_amount for r in made],
-            [r.currency for r in made],
-            [r.rev for r in made],
-            [r.created_at for r in made],
-            [r.updated_at for r in made],
-            [_details(r) for r in made],
-        )
+def insert(made: Sequence[Reservation]) -> Write | None:
+    """Return what inserts new reservations, without their participants."""
+    if not made:
+        return None
+    columns = (
+        [r.reservation_id for r in made],
+        [r.guest_id for r in made],
+        [r.trip_id for r in made],
+        [r.confirmation_code for r in made],
+        [stored(r.status) for r in made],
+        [r.trip_date for r in made],
+        [r.party_size for r in made],
+        [r.total_amount for r in made],
+        [r.currency for r in made],
+        [r.rev for r in made],
+        [r.created_at for r in made],
+        [r.updated_at for r in made],
+        [_details(r) for r in made],
+    )
+    return Write(SQL["insert"], columns, len(made), "reservations")
 
 
-async def update(connection: "AnyConnection", changed: Sequence[tuple[int, Reservation]]) -> None:
-    """Write reservations over the revisions they were read at, without their participants.
-
-    Raises:
-        StaleWriteError: one of them is at another revision.
-
-    """
+def update(changed: Sequence[tuple[int, Reservation]]) -> Write | None:
+    """Return what writes reservations over the revisions they were read at, without their participants."""
     if not changed:
-        return
+        return None
     revs, rows = zip(*changed, strict=True)
     ids = [r.reservation_id for r in rows]
-    status = await connection.execute(
-        SQL["update"],
-        min(ids),
-        max(ids),
+    columns = (
         ids,
         revs,
         [stored(r.status) for r in rows],
@@ -113,8 +106,7 @@ async def update(connection: "AnyConnection", changed: Sequence[tuple[int, Reser
         [r.updated_at for r in rows],
         [_details(r) for r in rows],
     )
-    if status != f"UPDATE {len(rows)}":
-        raise StaleWriteError(f"{status} of {len(rows)} reservations")
+    return Write(SQL["update"], (min(ids), max(ids), *columns), len(rows), "reservations")
 
 
 def _details(reservation: Reservation) -> str:

@@ -14,6 +14,7 @@ from reservations.models.identifiers import kin_range
 from reservations.models.reservation import StatusChange
 from reservations.models.vocabulary import stored
 from reservations.tables.statements import load
+from reservations.tables.writes import Write
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -104,17 +105,18 @@ def _rebuilt(row: "Record") -> Announcement:
     return announcement_of(event_again(change_of(row), booked))
 
 
-async def insert(connection: "AnyConnection", changes: Sequence[tuple[UUID, StatusChange]]) -> None:
-    """Insert changes, each with its reservation's id."""
-    if changes:
-        await connection.execute(
-            SQL["insert"],
-            [c.history_id for _, c in changes],
-            [reservation_id for reservation_id, _ in changes],
-            [c.old_status and stored(c.old_status) for _, c in changes],
-            [stored(c.new_status) for _, c in changes],
-            [c.changed_by for _, c in changes],
-            [c.reason for _, c in changes],
-            [c.changed_at for _, c in changes],
-            [c.model_dump_json(include=DETAILS) for _, c in changes],
-        )
+def insert(changes: Sequence[tuple[UUID, StatusChange]]) -> Write | None:
+    """Return what inserts changes, each with its reservation's id."""
+    if not changes:
+        return None
+    columns = (
+        [c.history_id for _, c in changes],
+        [reservation_id for reservation_id, _ in changes],
+        [c.old_status and stored(c.old_status) for _, c in changes],
+        [stored(c.new_status) for _, c in changes],
+        [c.changed_by for _, c in changes],
+        [c.reason for _, c in changes],
+        [c.changed_at for _, c in changes],
+        [c.model_dump_json(include=DETAILS) for _, c in changes],
+    )
+    return Write(SQL["insert"], columns, len(changes), "changes of status")

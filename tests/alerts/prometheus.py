@@ -43,10 +43,9 @@ def configuration(targets: Mapping[str, str]) -> str:
     """Return the shipped configuration, with the targets of each job."""
     shipped = yaml.safe_load((SHIPPED / "prometheus.yml").read_text())
     shipped["global"] = {"scrape_interval": SCRAPE, "scrape_timeout": SCRAPE, "evaluation_interval": EVALUATION}
-    jobs = [job for job in shipped["scrape_configs"] if job["job_name"] in targets]
-    for job in jobs:
-        job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
-    assert {job["job_name"] for job in jobs} == set(targets)
+    names = [job["job_name"] for job in shipped["scrape_configs"]]
+    assert set(names) == set(targets)
+    jobs = [{"job_name": name, "static_configs": [{"targets": [targets[name]]}]} for name in names]
     return yaml.safe_dump({**shipped, "scrape_configs": jobs})
 
 

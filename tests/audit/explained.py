@@ -84,8 +84,16 @@ EXAMPLES = (
     ),
     Explained("Basic Auth Credentials", "tests/unit/test_settings.py", ".*//me:secret@localhost/x.*", "nobody's login"),
     Explained("Secret Keyword", "docs/security-postgres.md", ".* PASSWORD 'change-me-[a-z]+';", "an example"),
+    Explained(
+        "Basic Auth Credentials", "operations/kubernetes/credentials.example.yaml", ".*:CHANGE-ME@.*", "an example"
+    ),
+    Explained("Secret Keyword", "operations/kubernetes/credentials.example.yaml", ".*: CHANGE-ME", "an example"),
 )
 OTHERS = (
+    *(
+        Explained("Secret Keyword", f"operations/kubernetes/{name}.yaml", "automount.*: false", "no secret is wanted")
+        for name in ("gateway", "worker")
+    ),
     Explained("Secret Keyword", "reservations/app/stack/postgres.py", "PASSWORD_FILE = .*", "the name of a file"),
     Explained(
         "Base64 High Entropy String",

@@ -4,6 +4,7 @@ import asyncio
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tests.bench import workload
@@ -18,7 +19,8 @@ WORKLOADS = {"W1": workload.drain, "W2": workload.mixed}
 def main() -> None:
     """Run the contestants in turn, and print each verdict as a line of JSON, with how idle the machine was."""
     options = _options()
-    with a_ground(options.broker) as ground:
+    with a_ground(options.broker) as bare:
+        ground = replace(bare, grown=options.grown)
         _print({"machine": this_machine(ground.data, ground.programs_folder).shown(), **ground.programs})
         able = [CONTESTANTS[key] for key in options.contestants if _can_run(CONTESTANTS[key], ground)]
         for run in range(options.runs):
@@ -52,7 +54,8 @@ def _options() -> Namespace:
     parser.add_argument("--broker", choices=(EMBEDDED, APACHE), default=EMBEDDED)
     parser.add_argument("--commands", type=int, default=20_000)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="another for each time in the same grown database")
+    parser.add_argument("--grown", metavar="URL", help="a database that tests.bench.generate filled, for ours-grown")
     return parser.parse_args()
 
 

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,17 +20,43 @@ from reservations.models.topics import COMMANDS
 from tests.bench.ground import TEMPLATE, Ground
 from tests.bench.workload import Workload
 from tests.conditions import eventually
-from tests.databases import beside, execute
+from tests.databases import Connection, beside, execute
 from tests.service import complete
 
 PARTITIONS = 12
 DONE_LIMIT_S = 900
 LOOKED_EVERY_S = 0.25
 STOP_LIMIT_S = 20
+COUNTS = """
+SELECT
+  (SELECT count(*) FROM reservations.reservations) AS reservations,
+  (SELECT count(*) FROM reservations.participants) AS participants,
+  (SELECT count(*) FROM reservations.status_history) AS changes,
+  (SELECT coalesce(sum(_rev), 0) FROM reservations.reservations) AS revisions,
+  (SELECT coalesce(sum(taken), 0) FROM reservations.trip_slots) AS seats
+"""
 SEED_SLOTS = """
 INSERT INTO reservations.trip_slots (trip_id, trip_date, capacity)
 SELECT * FROM unnest($1::uuid[], $2::date[], $3::integer[])
 """
+
+
+Counts = Mapping[str, int]
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was there before a contestant began, and until when that was made."""
+
+    at: datetime = LONG_AGO
+    counts: Counts = field(default_factory=dict)
+
+
+async def count(connection: Connection) -> Counts:
+    """Count what a contestant adds to."""
+    counted = await connection.fetchrow(COUNTS)
+    return dict(counted or {})
 
 
 @dataclass
@@ -41,6 +68,7 @@ class Arena:
     topic_prefix: str
     folder: Path
     demands: Mapping[str, str]
+    before: Before = Before()
     processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     @property
@@ -127,15 +155,35 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @asynccontextmanager
-async def an_arena(ground: Ground) -> AsyncIterator[Arena]:
-    """Give an arena on these servers; when the block ends its processes and its database are gone."""
+async def an_arena(ground: Ground, grown: str | None = None) -> AsyncIterator[Arena]:
+    """Give an arena on these servers; when the block ends its processes are gone, and its database, if it was made.
+
+    `grown` is the address of a database that is there, and stays as the contestant leaves it.
+    """
     name = f"run_{uuid4().hex[:8]}"
+    async with _grown(grown) if grown else _made(ground, name) as (address, before):
+        arena = Arena(address, ground.kafka.address, f"{name}.", ground.folder, ground.kafka.kafka_demands, before)
+        try:
+            await complete("topics", {**os.environ, **arena.variables()})
+            yield arena
+        finally:
+            await arena.stop()
+
+
+@asynccontextmanager
+async def _made(ground: Ground, name: str) -> AsyncIterator[tuple[str, Before]]:
     await execute(ground.database_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    address = beside(ground.database_url, name)
-    arena = Arena(address, ground.kafka.address, f"{name}.", ground.folder, ground.kafka.kafka_demands)
     try:
-        await complete("topics", {**os.environ, **arena.variables()})
-        yield arena
+        yield beside(ground.database_url, name), Before()
     finally:
-        await arena.stop()
         await execute(ground.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def _grown(address: str) -> AsyncIterator[tuple[str, Before]]:
+    connection = await asyncpg.connect(address)
+    try:
+        counted, now = await count(connection), await connection.fetchval("SELECT now()")
+    finally:
+        await connection.close()
+    yield address, Before(now, counted)

@@ -42,14 +42,18 @@ class Contestant:
     workers: int = 1
     package: str = "reservations"
     """What its workers import."""
+    in_grown: bool = False
+    """Whether it works in a database that has grown for years."""
 
     def missing(self, ground: Ground) -> str:
         """Return why it can't take part here."""
+        if self.in_grown and not ground.grown:
+            return "no database that has grown is named"
         return "" if find_spec(self.package) else f"{self.package} is not installed"
 
     async def run(self, ground: Ground, workload: Workload) -> Verdict:
-        """Do a workload on a database and topics of its own."""
-        async with an_arena(ground) as arena:
+        """Do a workload on topics of its own, and a database of its own or one that has grown."""
+        async with an_arena(ground, ground.grown if self.in_grown else None) as arena:
             await arena.fill(workload)
             try:
                 await self.work(arena, workload)
@@ -144,6 +148,7 @@ def _twice(contestant: Contestant) -> Contestant:
 
 WORKER = ("reservations.app.cli", "worker")
 OURS = Contestant("svc-reservations, one worker", WORKER)
+OURS_GROWN = replace(OURS, name="svc-reservations, one worker, grown database", in_grown=True)
 OURS_TWICE = Contestant("svc-reservations, two workers", WORKER, workers=2)
 FAUST = Contestant(
     "stock Faust agent",
@@ -157,6 +162,7 @@ PROCRASTINATE = Procrastinate("procrastinate, 8 jobs at a time", _peer("procrast
 CONTESTANTS: Mapping[str, AnyContestant] = {
     "ours": OURS,
     "ours-twice": OURS_TWICE,
+    "ours-grown": OURS_GROWN,
     "pgbench": Pgbench("pgbench, no Kafka"),
     "faust": FAUST,
     "faust-twice": _twice(FAUST),

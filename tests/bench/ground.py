@@ -32,6 +32,8 @@ class Ground:
     """Where the programs of this PostgreSQL lie."""
     data: Path
     """The data folder of the database."""
+    grown: str | None = None
+    """The address of a database that has grown for years, on whatever server."""
 
 
 @contextmanager

@@ -12,21 +12,16 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from reservations.models.topics import CREATED, DEAD_LETTERS, STATUS_CHANGED
-from tests.bench.arena import Arena
+from tests.bench.arena import Arena, Before, Counts, count
 from tests.bench.workload import CANCEL, CREATE, TRANSITION, Workload
 
 EVENTS = (CREATED.name, STATUS_CHANGED.name)
 READ_LIMIT_MS = 500
 EFFECTS = """
 SELECT
-  (SELECT array_agg(message_id) FROM reservations.inbox) AS handled,
-  (SELECT min(processed_at) FROM reservations.inbox) AS begun,
-  (SELECT count(*) FROM reservations.reservations) AS reservations,
-  (SELECT count(*) FROM reservations.participants) AS participants,
-  (SELECT count(*) FROM reservations.status_history) AS changes,
-  (SELECT array_agg(history_id) FROM reservations.status_history) AS recorded,
-  (SELECT sum(_rev) FROM reservations.reservations) AS revisions,
-  (SELECT sum(taken) FROM reservations.trip_slots) AS seats
+  (SELECT array_agg(message_id) FROM reservations.inbox WHERE processed_at >= $1) AS handled,
+  (SELECT min(processed_at) FROM reservations.inbox WHERE processed_at >= $1) AS begun,
+  (SELECT array_agg(history_id) FROM reservations.status_history WHERE changed_at >= $1) AS recorded
 """
 
 
@@ -51,14 +46,15 @@ async def judge(arena: Arena, workload: Workload) -> Verdict:
     one machine, one clock.
     """
     connection = await asyncpg.connect(arena.database_url)
-    found = await connection.fetchrow(EFFECTS)
+    found = await connection.fetchrow(EFFECTS, arena.before.at)
+    counted = await count(connection)
     await connection.close()
     assert found, "no row"
     told, dead = await asyncio.gather(_read(arena, EVENTS), _read(arena, (DEAD_LETTERS.name,)))
     if not told:
         return Verdict(0, 0, 0, ("nothing was told",))
     effects = len(workload.effects & set(found["handled"] or ()))
-    wrongs = [*_wrong_effects(workload, found), *_wrong_events(found, told)]
+    wrongs = [*_wrong_effects(workload, found, counted, arena.before), *_wrong_events(found, told)]
     if len(dead) < workload.poison:
         wrongs.append(f"{workload.poison - len(dead)} unreadable messages are lost")
     if found["begun"] is None:
@@ -71,7 +67,7 @@ def _seconds(begun: datetime, told: Sequence[ConsumerRecord]) -> float:
     return float(max(record.timestamp for record in told) / 1000 - begun.timestamp())
 
 
-def _wrong_effects(workload: Workload, found: asyncpg.Record) -> list[str]:
+def _wrong_effects(workload: Workload, found: asyncpg.Record, counted: Counts, before: Before) -> list[str]:
     kinds = workload.kinds
     wanted = {
         "reservations": kinds[CREATE],
@@ -80,7 +76,8 @@ def _wrong_effects(workload: Workload, found: asyncpg.Record) -> list[str]:
         "revisions": kinds.total(),
         "seats": workload.seats,
     }
-    wrongs = [f"{found[name]} {name} instead of {count}" for name, count in wanted.items() if found[name] != count]
+    made = {name: counted[name] - before.counts.get(name, 0) for name in wanted}
+    wrongs = [f"{made[name]} {name} instead of {wished}" for name, wished in wanted.items() if made[name] != wished]
     lost = workload.effects - set(found["handled"] or ())
     return [*wrongs, *([f"{len(lost)} commands are lost"] if lost else [])]
 

@@ -25,6 +25,7 @@ from reservations.models import worksheet
 from reservations.models.books import Books
 from reservations.models.worksheet import Worksheet
 from reservations.tables import inbox, reservations, trip_slots
+from reservations.tables.writes import write_at_once
 
 TAKE_WITHIN_S = 0.05
 
@@ -60,7 +61,8 @@ def no_inbox() -> None:
     async def nothing(*_: Any) -> dict[Any, Any]:
         return {}
 
-    inbox.of_messages = inbox.insert = nothing
+    inbox.of_messages = nothing
+    inbox.insert = lambda _: None
 
 
 def inbox_outside_the_transaction() -> None:
@@ -68,14 +70,14 @@ def inbox_outside_the_transaction() -> None:
     apply, insert = Engine.apply, inbox.insert
     kept: ContextVar[list[Any]] = ContextVar("kept")
 
-    async def keep(_: Any, entries: Sequence[Any]) -> None:
+    def keep(entries: Sequence[Any]) -> None:
         kept.get().extend(entries)
 
     async def applying(self: Engine, commands: Any) -> Any:
         kept.set([])
         outcomes = await apply(self, commands)
         async with self._pool.acquire() as connection:
-            await insert(connection, kept.get())
+            await write_at_once(connection, [insert(kept.get())])
         return outcomes
 
     inbox.insert = keep
@@ -166,7 +168,7 @@ def stock_take() -> None:
     """Read with Faust's own `take`, and let what fails leave the agent."""
 
     async def run(self: Lane, stream: Any) -> None:
-        async for events in stream.take_events(self._max_batch_size, within=TAKE_WITHIN_S):
+        async for events in stream.take_events(self.pace.most, within=TAKE_WITHIN_S):
             rest = await self._apply([each.message for each in events])
             if rest:
                 await rest()

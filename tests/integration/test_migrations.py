@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from reservations.agents.survival import Patience
+from reservations.app.dependencies import check_schema, open_pool
 from reservations.migrations.runner import FOLDER, MigrationError, current_version, latest_version, migrate
+from reservations.tables.database import WRITER, PoolLimits, pool_of
 from tests.databases import Connection, beside, execute
 from tests.servers import Server
 
@@ -207,3 +210,12 @@ def test_a_file_without_a_number_is_refused(folder: Path) -> None:
     (folder / "cleanup.sql").write_text("SELECT 1")
     with pytest.raises(MigrationError, match="must be named by its number"):
         latest_version(folder)
+
+
+async def test_a_schema_of_a_later_release_is_worked_on(database: str) -> None:
+    later = "SELECT max(version) + 1, 'of_a_later_release', '' FROM reservations.schema_migrations"
+    await execute(database, f"INSERT INTO reservations.schema_migrations {later}")
+    pool = pool_of(database, WRITER, PoolLimits("upgrade", 1, 2, 60, 10))
+    await open_pool(pool, Patience(asyncio.Event(), lambda *_: None))
+    assert await check_schema(pool) is None
+    await pool.close()

@@ -52,26 +52,52 @@ class Verdict:
 
 
 async def try_out(url: str, who: Credentials, folder: Path, *, cases: int, seed: int, phases: Sequence[str]) -> Verdict:
-    """Ask each operation at least so many things in the fuzzing phase, and return what came of it."""
-    report, settings = folder / f"schema-{seed}.ndjson", folder / "schemathesis.toml"
-    # Each scenario has several steps: a fourth as many of them are plenty.
-    scenarios = f"\n[phases.stateful.generation]\nmax-examples = {max(SCENARIOS, cases // 4)}\n"
-    settings.write_text(SETTINGS.read_text() + scenarios + _authorization(who))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings), "run", f"{url}/openapi.json"),
-        *("--no-color", "--checks", "all", "--exclude-checks", ",".join(EXCLUDED), "--phases", ",".join(phases)),
-        *("--max-examples", str(cases), "--seed", str(seed), "--report", "ndjson", "--report-ndjson-path", str(report)),
-        cwd=folder,  # it keeps a cache where it runs
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **({GUEST_ID: who.guest_id} if who.guest_id else {})},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    printed, _ = await process.communicate()
-    verdict = Verdict(printed=printed.decode())
-    _read(report, verdict)
-    if process.returncode and not verdict.failures:
-        verdict.failures.append(f"Schemathesis ended with {process.returncode}")
-    return verdict
+    """Ask each operation at least so many things in the fuzzing phase, and return what came of it.
+
+    Where what is drawn depends on what was deleted, Schemathesis comes to an end early: such operations are asked once
+    more, alone.
+    """
+    trial = _Trial(url, who, folder, cases, seed)
+    await trial.ask("--phases", ",".join(phases))
+    for operation in [name for name, seen in trial.verdict.offered().items() if seen.total() < cases]:
+        method, path = operation.split()
+        await trial.ask("--phases", "fuzzing", "--include-method", method, "--include-path", path)
+    return trial.verdict
+
+
+@dataclass
+class _Trial:
+    """Where is asked, as whom, how often; and what came of it so far."""
+
+    url: str
+    who: Credentials
+    folder: Path
+    cases: int
+    seed: int
+    verdict: Verdict = field(default_factory=Verdict)
+
+    async def ask(self, *selection: str) -> None:
+        """Let Schemathesis ask once."""
+        report, settings = self.folder / f"schema-{self.seed}.ndjson", self.folder / "schemathesis.toml"
+        # Each scenario has several steps: a fourth as many of them are plenty.
+        scenarios = f"\n[phases.stateful.generation]\nmax-examples = {max(SCENARIOS, self.cases // 4)}\n"
+        settings.write_text(SETTINGS.read_text() + scenarios + _authorization(self.who))
+        guest = {GUEST_ID: self.who.guest_id} if self.who.guest_id else {}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings)),
+            *("run", f"{self.url}/openapi.json", "--no-color", "--checks", "all"),
+            *("--exclude-checks", ",".join(EXCLUDED), "--max-examples", str(self.cases), "--seed", str(self.seed)),
+            *("--report", "ndjson", "--report-ndjson-path", str(report), *selection),
+            cwd=self.folder,  # it keeps a cache where it runs
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **guest},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        printed, _ = await process.communicate()
+        self.verdict.printed += printed.decode()
+        _read(report, self.verdict)
+        if process.returncode and not self.verdict.failures:
+            self.verdict.failures.append(f"Schemathesis ended with {process.returncode}")
 
 
 def _authorization(who: Credentials) -> str:

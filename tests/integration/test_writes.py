@@ -1,0 +1,78 @@
+"""Writes share a round trip, and one that finds a row no longer as it was read undoes all."""
+
+from collections.abc import AsyncIterator
+from datetime import date
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from reservations.models.worksheet import Entry
+from reservations.tables import guest_days, inbox
+from reservations.tables.database import StaleWriteError
+from reservations.tables.writes import Write, write_at_once
+from tests.databases import Connection
+
+DAY = date(2027, 5, 1)
+
+
+def claims(count: int) -> list[tuple[tuple[UUID, date], UUID]]:
+    """Return days of so many guests."""
+    return sorted((((uuid4(), DAY), uuid4()) for _ in range(count)), key=lambda claim: claim[0])
+
+
+def entries(count: int) -> list[Entry]:
+    """Return so many handled messages."""
+    return [Entry(uuid4(), "reservation.create", None, uuid4(), '{"outcome": "applied"}') for _ in range(count)]
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncIterator[Connection]:
+    """Give a connection to a migrated database."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+async def count(connection: Connection, table: str) -> int:
+    """Return how many rows a table has."""
+    counted: int = await connection.fetchval(f"SELECT count(*) FROM reservations.{table}")  # noqa: S608
+    return counted
+
+
+async def test_each_write_gets_its_own_arguments(connection: Connection) -> None:
+    days, handled = claims(3), entries(2)
+    await write_at_once(connection, (guest_days.claim(days), None, inbox.insert(handled)))
+    assert await guest_days.held(connection, [day for day, _ in days]) == dict(days)
+    assert (await inbox.of_messages(connection, [each.message_id for each in handled])).keys() == {
+        each.message_id for each in handled
+    }
+
+
+async def test_nothing_to_write_asks_nothing(connection: Connection) -> None:
+    await connection.close()
+    await write_at_once(connection, (None, None))
+
+
+async def test_a_row_that_is_gone_undoes_what_was_written_beside_it(
+    connection: Connection,
+) -> None:
+    there, gone = entries(2)
+    await write_at_once(connection, (inbox.insert([there]),))
+    with pytest.raises(StaleWriteError, match="0 of 1 messages that waited"):
+        async with connection.transaction():
+            await write_at_once(connection, (guest_days.claim(claims(1)), inbox.answer([gone])))
+    assert (await count(connection, "guest_days"), await count(connection, "inbox")) == (0, 1)
+
+
+async def test_a_statement_with_ten_arguments_and_more_is_told_from_the_next(
+    connection: Connection,
+) -> None:
+    await connection.execute("CREATE TEMPORARY TABLE wide (a int, b int, j int, k int)")
+    columns = "$1::int, $2::int, $10::int, $11::int"
+    between = " AND ".join(f"${place}::int > 0" for place in range(3, 10))
+    wide = Write(f"INSERT INTO wide SELECT {columns} WHERE {between}", range(11), 1, "wide")
+    narrow = Write("INSERT INTO wide VALUES ($1, $2, $1, $2)", (70, 71), 1, "narrow")
+    await write_at_once(connection, (wide, narrow))
+    rows = await connection.fetch("SELECT * FROM wide ORDER BY a")
+    assert [tuple(row) for row in rows] == [(0, 1, 9, 10), (70, 71, 70, 71)]
