@@ -87,8 +87,20 @@ def test_promtool_agrees(command: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+async def until_the_worker_reads(service: Service) -> None:
+    """Wait for what a worker shows only once it has all of its partitions."""
+
+    async def look() -> bool:
+        url = next(each.url() for each in service.processes if each.name == "worker")
+        _, text, _ = await service.ask("GET", f"{url}/metrics")
+        return "\nreservations_oldest_message_seconds{" in text and "\nreservations_consumer_lag{" in text
+
+    await eventually(look)
+
+
 async def exported(service: Service) -> dict[str, tuple[str, str, str]]:
     """Return the service's own metrics by name, each with its type, its meaning and the processes that have it."""
+    await until_the_worker_reads(service)
     found: dict[str, tuple[str, str, str]] = {}
     for process in ("gateway", "worker"):
         url = next(each.url() for each in service.processes if each.name == process)
