@@ -18,7 +18,7 @@ from tests.own_service import QUICK
 from tests.servers import Servers, until_ready
 from tests.service import Process, Service, a_service, complete
 
-CALLERS, PACE_S = 8, 0.25
+CALLERS, PACE_S = 6, 0.5
 SETTINGS = {**QUICK, "KAFKA_ENABLE_IDEMPOTENCE": "false", "BACKLOG_CHECK_S": "0.5", "COMMAND_TIMEOUT_S": "2"}
 
 
