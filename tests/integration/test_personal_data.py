@@ -119,6 +119,7 @@ async def good_and_bad_requests(answers: Answers) -> None:
     await answers.ask("POST", "/reservations", 415, data=f"wish={WISH}")
     made = await answers.ask("POST", "/reservations", 201, json=a_personal_booking())
     path = f"/reservations/{made['id']}"
+    await answers.ask("GET", f"/reservations?guest_id={made['guest_id']}", 200)
     await answers.ask("PATCH", path, 200, json={"special_requirements": f"{WISH} new", "_rev": 1})
     await answers.ask("PATCH", path, 409, json={**PERSONAL, "_rev": 1})
     await answers.ask("PATCH", path, 400, json={**BAD["name a list"], "_rev": 2})

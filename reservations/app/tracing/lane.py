@@ -17,9 +17,10 @@ from reservations.agents.survival import Poisoned
 from reservations.agents.telling import Verdict
 from reservations.app.tracing import messages
 from reservations.app.tracing.seams import LaneTracing, See
-from reservations.app.tracing.spans import NOWHERE, Headers, carrying, context_in, fail, failing, lasting
+from reservations.app.tracing.spans import NOWHERE, Headers, carrying, context_in, fail, failing, is_sampled, lasting
 from reservations.models.commands import AnyCommand
 from reservations.models.errors import ErrorCode
+from reservations.models.results import OutcomeKind
 from reservations.models.topics import DEAD_LETTERS, EVENT_TOPICS
 from reservations.models.worksheet import Outcome
 
@@ -136,7 +137,7 @@ def _tell(span: Span, verdict: Verdict) -> None:
             span.set_attribute(messages.RESERVATION_ID, str(verdict.reservation_id))
         return
     code = ErrorCode.COMMAND_DEAD_LETTERED if isinstance(verdict, Poisoned) else verdict.reason.code
-    span.set_attribute(messages.OUTCOME, "dead_lettered")
+    span.set_attribute(messages.OUTCOME, OutcomeKind.DEAD_LETTERED)
     span.set_attribute(messages.CODE, code)
     fail(span, code)
 
@@ -185,7 +186,11 @@ class TracedPublisher:
     async def publish(self, publications: Sequence[Publication]) -> None:
         """Publish, each event and dead letter within a span."""
         spans: list[Span] = []
-        traced = [self._traced(each, spans) if each.topic in SENT else each for each in publications]
+        # What is not sampled has no spans to come, and carries its command's.
+        traced = [
+            self._traced(each, spans) if each.topic in SENT and is_sampled(each.headers) else each
+            for each in publications
+        ]
         with lasting(spans):
             await self._publisher.publish(traced)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, Status, StatusCode, TraceFlags, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from reservations.agents.publications import TRACE_CONTEXT
@@ -21,6 +21,11 @@ def context_in(headers: Headers) -> Context:
     """Return the trace context that a message carries; an empty one if it has none."""
     told = {name: value.decode("ascii", "replace") for name, value in headers if name in TRACE_CONTEXT and value}
     return PROPAGATOR.extract(told, NOWHERE)
+
+
+def is_sampled(headers: Headers) -> bool:
+    """Tell whether the trace that a message carries is sampled; `traceparent` ends with its flags."""
+    return any(name == "traceparent" and int(value[-2:], 16) & TraceFlags.SAMPLED for name, value in headers)
 
 
 def carrying(headers: Headers, span: Span) -> list[tuple[str, bytes]]:
