@@ -15,7 +15,7 @@ from tests.own_service import QUICK, a_running_service
 from tests.servers import Servers
 from tests.service import Service
 
-SERVER_SPAN, PARENT = "POST /reservations", "b7ad6b7169203331"
+SERVER_SPAN, PARENT = "POST /reservations", "b7" * 8
 STOPPED_WITHIN_S = 6
 #: So many spans may wait in a process; each request has two or more.
 QUEUED = 300

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reservations.agents.decoding import decode_command
 from reservations.agents.publications import Publication
@@ -23,9 +25,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from reservations.app.tracing.lane import TracedDelivery, TracedLane
 from reservations.app.tracing.opentelemetry import LinkedSampler, resource_of
+from reservations.app.tracing.spans import carrying, context_in
 
 CANARY = "cAnArY"
 SAMPLED, UNSAMPLED = (("traceparent", f"00-{'a' * 32}-{'b' * 16}-{flags}".encode()) for flags in ("01", "00"))
@@ -72,6 +76,19 @@ def test_processes_have_names_unless_the_standards_variables_say_others(monkeypa
     assert resource_of("worker").attributes["service.name"] == "svc-reservations-worker"
     monkeypatch.setenv("OTEL_SERVICE_NAME", "bookings")
     assert resource_of("worker").attributes["service.name"] == "bookings"
+
+
+NAMES = st.sampled_from(["traceparent", "tracestate", "content-type"])
+
+
+@given(st.lists(st.tuples(NAMES, st.none() | st.binary(max_size=80) | st.just(SAMPLED[1]))))
+def test_whatever_headers_a_message_has_its_span_is_carried_and_the_others_stay(headers: list[Any]) -> None:
+    span = NonRecordingSpan(SpanContext(1, 2, is_remote=False))
+    context_in(headers)
+    carried = carrying(headers, span)
+    assert dict(carried)["traceparent"] == f"00-{1:032x}-{2:016x}-00".encode()
+    others = [header for header in headers if header[0] == "content-type"]
+    assert carried == [*others, ("traceparent", dict(carried)["traceparent"])]
 
 
 class Journey:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 from uuid import UUID
 
 from opentelemetry.trace import Link, Span, Tracer, set_span_in_context, use_span
@@ -124,8 +125,8 @@ def _failing_with(spans: Sequence[Span], rest: Rest) -> Rest:
 
 
 def _span_of(delivery: Delivery) -> Span:
-    assert isinstance(delivery, TracedDelivery)  # noqa: S101 - what is put around an agent is put there as a whole
-    return delivery.span
+    # What is put around an agent is put there as a whole.
+    return cast("TracedDelivery", delivery).span
 
 
 def _tell(span: Span, verdict: Verdict) -> None:
