@@ -6,6 +6,8 @@ from time import monotonic
 from uuid import uuid4
 
 import pytest
+from aiohttp import ClientConnectorError, ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from reservations.models.topics import COMMANDS, CREATED, DEAD_LETTERS
 from tests.bookings import a_booking, a_command, a_trace, decoded, new_reservation_id, perform
@@ -15,6 +17,16 @@ from tests.own_service import QUICK, a_running_service
 from tests.servers import Servers
 from tests.service import Service
 
+pytest.importorskip("opentelemetry.sdk", reason="tracing is not installed: pip install 'svc-reservations[tracing]'")
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from reservations.app.tracing.http import traced_calls
+
+#: Nothing listens there.
+DISCARD = 9
 SERVER_SPAN, PARENT = "POST /reservations", "b7" * 8
 STOPPED_WITHIN_S = 6
 #: So many spans may wait in a process; each request has two or more.
@@ -175,6 +187,35 @@ async def test_health_and_metrics_have_no_spans_but_reads_have(traced: Service, 
     assert (read.attributes["http.response.status_code"], read.is_error) == (404, False)
     assert the(spans, "reservations.find").parent_id == read.span_id
     assert not [span for span in collector.spans if "/health" in span.name or "/metrics" in span.name]
+
+
+async def test_a_call_to_a_neighbour_hands_the_trace_on_and_does_not_say_what_it_asks_for() -> None:
+    exporter, heard = InMemorySpanExporter(), []
+
+    async def answer(request: web.Request) -> web.Response:
+        heard.append(request.headers.get("traceparent", ""))
+        return web.json_response({}, status=503 if "away" in request.path else 200)
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer, application = provider.get_tracer("tests"), web.Application()
+    application.add_routes([web.get("/{anything}", answer)])
+    async with TestServer(application) as server, ClientSession(trace_configs=[traced_calls(tracer)]) as session:
+        async with session.get(server.make_url("/nobody-asked")):
+            assert not exporter.get_finished_spans()
+        with tracer.start_as_current_span("apply batch"):
+            for path in ("/guest-7", "/guest-7-away"):
+                async with session.get(server.make_url(path)):
+                    pass
+            with pytest.raises(ClientConnectorError):
+                await session.get(f"http://{server.host}:{DISCARD}/guest-7")
+    well, away, unreachable, batch = exporter.get_finished_spans()
+    assert heard[0] == ""
+    assert [each.split("-")[2] for each in heard[1:]] == [f"{span.context.span_id:016x}" for span in (well, away)]
+    assert {span.parent and span.parent.span_id for span in (well, away, unreachable)} == {batch.context.span_id}
+    errors = [(span.attributes or {}).get("error.type") for span in (well, away, unreachable)]
+    assert errors == [None, "503", "ClientConnectorError"]
+    assert "guest-7" not in "".join(span.to_json() for span in (well, away, unreachable))
 
 
 async def test_at_last_a_collector_that_never_answers_hurts_neither_requests_nor_stopping(
