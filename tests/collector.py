@@ -1,6 +1,10 @@
-"""An OpenTelemetry collector that keeps the spans it is sent (OTLP over HTTP, protobuf)."""
+"""An OpenTelemetry collector that keeps the spans it is sent (OTLP over HTTP, protobuf).
+
+`python -m tests.collector` says its address and stays until its input ends.
+"""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -124,3 +128,15 @@ async def a_collector() -> AsyncIterator[Collector]:
         yield collector
     finally:
         await runner.cleanup()
+
+
+async def main() -> None:
+    """Collect until the input ends."""
+    async with a_collector() as collector:
+        sys.stdout.write(f"{collector.url}\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

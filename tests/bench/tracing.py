@@ -1,16 +1,18 @@
 """What tracing costs an agent for each command, beside an engine and a broker that take no time.
 
-`python -m tests.bench.tracing` prints, for batches of 1 and of 200 commands, the time of the agent's own work: put
-together without tracing's seams, with them while it is off, in an unsampled trace, and in a sampled one that is sent
-to a collector. The ways take turns; the least of the rounds counts.
+`python -m tests.bench.tracing` prints, for batches of 1 and of 200 commands, the processor time of the agent's own
+work: put together without tracing's seams, with them while it is off, in unsampled traces, and in sampled ones until a
+collector in another process has them. The ways take turns; the least of the rounds counts.
 """
 
 import argparse
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 from typing import Any
 from uuid import uuid4
 
@@ -31,10 +33,9 @@ from reservations.models.results import OutcomeKind
 from reservations.models.topics import CREATED
 from reservations.models.worksheet import Outcome
 from tests.bench.backlog import Commands
-from tests.collector import a_collector
 
 BATCHES = {1: 300, 200: 4}
-ROUNDS = 40
+ROUNDS = 30
 SAMPLED = b"00-%032x-00f067aa0ba902b7-01"
 UNSAMPLED = b"00-%032x-00f067aa0ba902b7-00"
 
@@ -50,6 +51,15 @@ class Message:
     topic: str = "reservations.commands"
     partition: int = 0
     timestamp: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to handle a batch, the trace context of its commands, and what sends the spans that are left."""
+
+    handle: Callable[[Sequence[Any]], Awaitable[Any]]
+    trace: bytes = SAMPLED
+    flush: Callable[[], object] = lambda: None
 
 
 class Nothing:
@@ -85,40 +95,48 @@ def an_agent(lane: LaneTracing | None) -> Callable[[Sequence[Any]], Awaitable[An
     return lane.handle(agent.handle) if lane else agent.handle
 
 
-async def measure(handle: Callable[[Sequence[Any]], Awaitable[Any]], trace: bytes, size: int, times: int) -> float:
+async def measure(way: Way, size: int, times: int) -> float:
     """Return how long the agent takes for one command, in us."""
     commands = Commands()
     batches = [
-        [Message(*commands.one(), [("traceparent", trace % uuid4().int)], offset) for offset in range(size)]
+        [Message(*commands.one(), [("traceparent", way.trace % uuid4().int)], offset) for offset in range(size)]
         for _ in range(times)
     ]
-    begun = perf_counter()
+    begun = process_time()
     for batch in batches:
-        await (await handle(batch))()
-    return (perf_counter() - begun) * 1e6 / (size * times)
+        await (await way.handle(batch))()
+    way.flush()
+    return (process_time() - begun) * 1e6 / (size * times)
 
 
 async def compare(rounds: int) -> None:
     """Measure every way in turns, and print the least of each."""
-    async with a_collector() as collector:
-        off = tracing.begin(load_settings(), "worker")
-        os.environ.update({**collector.settings(), "OTEL_BSP_SCHEDULE_DELAY": "5000"})
-        on = tracing.begin(load_settings(), "worker")
-        ways = {
-            "without seams": (an_agent(None), SAMPLED),
-            "off": (an_agent(off.lane()), SAMPLED),
-            "on, not sampled": (an_agent(on.lane()), UNSAMPLED),
-            "on, sampled": (an_agent(on.lane()), SAMPLED),
-        }
-        for size, times in BATCHES.items():
-            found: dict[str, list[float]] = {name: [] for name in ways}
-            for turn in range(rounds):
-                for name in [*ways][turn % len(ways) :] + [*ways][: turn % len(ways)]:
-                    handle, trace = ways[name]
-                    found[name].append(await measure(handle, trace, size, times))
-            for name, all_us in found.items():
-                print(f"batches of {size:3}, {name:16} {min(all_us):7.1f} us a command")
-        await on.stop()
+    off = tracing.begin(load_settings(), "worker")
+    collector = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.collector", stdin=PIPE, stdout=PIPE)
+    assert collector.stdout is not None
+    url = (await collector.stdout.readline()).decode().strip()
+    os.environ.update({"TRACING": "on", "OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_MAX_QUEUE_SIZE": "100000"})
+    on: Any = tracing.begin(load_settings(), "worker")
+    flush = on._provider.force_flush
+    ways = {
+        "without seams": Way(an_agent(None)),
+        "off": Way(an_agent(off.lane())),
+        "on, not sampled": Way(an_agent(on.lane()), UNSAMPLED, flush),
+        "on, sampled": Way(an_agent(on.lane()), SAMPLED, flush),
+    }
+    for size, times in BATCHES.items():
+        print("\n".join(await lines(ways, size, times, rounds)))
+    await on.stop()
+    await collector.communicate(b"")
+
+
+async def lines(ways: Mapping[str, Way], size: int, times: int, rounds: int) -> list[str]:
+    """Measure batches of one size; return what to print."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds):
+        for name in [*ways][turn % len(ways) :] + [*ways][: turn % len(ways)]:
+            found[name].append(await measure(ways[name], size, times))
+    return [f"batches of {size:3}, {name:16} {min(all_us):7.1f} us a command" for name, all_us in found.items()]
 
 
 def main() -> None:
