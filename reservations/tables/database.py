@@ -41,7 +41,9 @@ class PoolLimits:
     statement_timeout_s: float
 
 
-def pool_of(dsn: str, part: Mapping[str, str], limits: PoolLimits) -> "AnyPool":
+def pool_of(
+    dsn: str, part: Mapping[str, str], limits: PoolLimits, connection_class: "type[Connection[Record]] | None" = None
+) -> "AnyPool":
     """Return a pool, not yet connected, whose connections play one part: WRITER or READER."""
     timeout_ms = str(int(limits.statement_timeout_s * 1000))
     return asyncpg.create_pool(
@@ -53,6 +55,7 @@ def pool_of(dsn: str, part: Mapping[str, str], limits: PoolLimits) -> "AnyPool":
         # The server's own limit should strike first; this one is for a server that answers no more.
         command_timeout=limits.statement_timeout_s + CLIENT_GRACE_S,
         reset=_leave_as_it_is,
+        connection_class=connection_class or asyncpg.Connection,
         server_settings={
             **part,
             "application_name": limits.application,
