@@ -101,7 +101,7 @@ async def test_a_request_is_one_trace_from_rest_through_kafka_and_sql_to_its_eve
     assert {span.kind for span in statements} == {"client"}
     names = [span.name for span in sorted(statements, key=lambda span: span.begun_ns)]
     assert (names[0], names[-1]) == ("BEGIN", "COMMIT")
-    assert {"inbox.of_messages", "reservations.insert", "inbox.insert"} <= set(names)
+    assert {"inbox.of_messages", "reservations.insert", "inbox.insert"} <= set(" ".join(names).split())
     assert not any(span.is_error for span in spans)
 
     # The answer, the event and the logs carry the same trace.

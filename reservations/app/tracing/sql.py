@@ -1,5 +1,6 @@
 """Tracing of SQL: a span for each statement of what is traced, by the statement's name."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,8 +13,14 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 T = TypeVar("T")
-#: Makes a name of what has none: a statement that is put together, or begins or ends a transaction.
-UNNAMED = 1
+#: A statement of several begins with their names.
+NAMES = re.compile(r"/\* (.*?) \*/")
+
+
+def _name_of(query: str) -> str:
+    """Name what has no name of its own: several statements at once, or the begin or end of a transaction."""
+    several = NAMES.match(query)
+    return several[1] if several else query.split(maxsplit=1)[0].rstrip(";").upper()
 
 
 def traced_connection(tracer: Tracer, names: Mapping[str, str], database: str) -> "type[Connection[Record]]":
@@ -26,7 +33,7 @@ def traced_connection(tracer: Tracer, names: Mapping[str, str], database: str) -
     async def within(query: str, run: Callable[[], Awaitable[T]]) -> T:
         if not get_current_span().is_recording():
             return await run()
-        name = names.get(query) or query.split(maxsplit=UNNAMED)[0].rstrip(";").upper()
+        name = names.get(query) or _name_of(query)
         attributes = {"db.system.name": "postgresql", "db.namespace": database, "db.query.summary": name}
         span = tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         with lasting([span]):
