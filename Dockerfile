@@ -6,14 +6,16 @@ ARG BASE=python:3.11.14-slim-bookworm
 ARG BUILDER=${BASE}
 
 FROM ${BUILDER} AS build
+# `tracing` holds OpenTelemetry besides, for TRACING=on.
+ARG LOCK=service
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /source
-COPY requirements/build.txt requirements/service.txt requirements/
+COPY requirements/build.txt requirements/service.txt requirements/tracing.txt requirements/
 # pip stays in this stage: what runs has no installer.
 RUN python -m venv /builder \
  && python -m venv --without-pip /opt/reservations \
  && /builder/bin/pip install --require-hashes --requirement requirements/build.txt \
- && /builder/bin/pip --python /opt/reservations/bin/python install --require-hashes --requirement requirements/service.txt
+ && /builder/bin/pip --python /opt/reservations/bin/python install --require-hashes --requirement requirements/${LOCK}.txt
 COPY pyproject.toml README.md ./
 COPY reservations reservations
 RUN /builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \

@@ -100,6 +100,13 @@ def a_trace() -> tuple[str, bytes]:
     return ("traceparent", f"00-{uuid4().hex}-b7ad6b7169203331-01".encode())
 
 
+def is_of(trace: tuple[str, bytes], record: ConsumerRecord) -> bool:
+    """Tell whether a message belongs to a trace: to the same trace, whichever span it was sent in."""
+    name, value = trace
+    _, trace_id, _ = value.split(b"-", 2)
+    return any(trace_id in carried for key, carried in record.headers if key == name)
+
+
 async def send_commands(
     service: Service, *commands: dict[str, Any], topic: str = COMMANDS.name, headers: Headers = ()
 ) -> None:
@@ -120,7 +127,7 @@ async def perform(
     wanted = Counter(map(message_id, commands))
 
     def results(heard: list[ConsumerRecord]) -> list[dict[str, Any]]:
-        return decoded([record for record in heard if trace in record.headers])
+        return decoded([record for record in heard if is_of(trace, record)])
 
     def all_there(heard: list[ConsumerRecord]) -> bool:
         return wanted <= Counter(each["command_id"] for each in results(heard))

@@ -6,7 +6,7 @@ from functools import partial
 from reservations.agents.decoding import Unreadable
 from reservations.agents.intake import Delivery, Rest
 from reservations.agents.publications import Publication
-from reservations.agents.publisher import Publisher
+from reservations.agents.publisher import Publishes
 from reservations.agents.survival import Patience, Survivor, kafka_is_away
 from reservations.agents.telling import Verdict
 from reservations.agents.turns import in_turns
@@ -24,7 +24,7 @@ class CommandAgent:
         *,
         decode: Decode,
         survivor: Survivor,
-        publisher: Publisher,
+        publisher: Publishes,
         tell: Tell,
         patience: Patience,
         on_verdict: Callable[[Delivery, Verdict], None],

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
@@ -14,6 +14,13 @@ from reservations.models.topics import Topic
 
 #: What of a reservation goes out has one key, on topics that mostly have as many partitions.
 _partition_of = lru_cache(maxsize=4096)(DefaultPartitioner())
+
+
+class Publishes(Protocol):
+    """Anything that publishes: the publisher, and what is wrapped around it."""
+
+    async def publish(self, publications: Sequence[Publication]) -> None:
+        """Send every publication and wait until the broker acknowledged all of them."""
 
 
 class Publisher:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from reservations.agents.survival import Patience, kafka_is_away
-from reservations.app import authentication, dependencies, descriptors, kafka, logs
+from reservations.app import authentication, dependencies, descriptors, kafka, logs, tracing
 from reservations.app.metrics import BacklogCollector, ConnectionCollector, GatewayMetrics, PoolCollector
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
@@ -70,8 +70,12 @@ async def run(settings: Settings) -> int:
 async def _assemble(
     settings: Settings, stack: AsyncExitStack, patience: Patience, connections: Connections
 ) -> web.Application:
+    traced = tracing.begin(settings, "gateway")
+    stack.push_async_callback(traced.stop)
     identify = await authentication.identify(settings, stack)
-    pool = database.pool_of(settings.database_url, database.READER, settings.pool_limits("gateway"))
+    pool = database.pool_of(
+        settings.database_url, database.READER, settings.pool_limits("gateway"), traced.connection_class()
+    )
     await dependencies.open_pool(pool, patience)
     stack.push_async_callback(dependencies.close_pool, pool)
     producer, replies = kafka.producer(settings), Replies(kafka.results_consumer(settings))
@@ -86,7 +90,7 @@ async def _assemble(
         registry.register(collector)
     metrics = GatewayMetrics(registry)
     pool.on_waited = metrics.pool_wait.observe
-    desk = CommandDesk(producer, replies, pool, settings.kafka_topic_prefix, pressure)
+    desk = CommandDesk(traced.producer(producer), replies, pool, settings.kafka_topic_prefix, pressure)
     guesses = GuessLimit(settings.wrong_codes_allowed, settings.wrong_code_window_s)
     offered = operations(Writes(desk, settings.command_timeout_s), Reads(pool, guesses))
     for operation in offered:
@@ -100,7 +104,8 @@ async def _assemble(
         *health.routes(registry),
         *ops.routes(identify),
     ]
-    application = gateway(offered, others, metrics.observe, identify, settings.request_body_limit_s)
+    limit_s = settings.request_body_limit_s
+    application = gateway(offered, others, metrics.observe, identify, limit_s, tracing=traced.middleware())
     application.on_shutdown.append(ops.end)
     return application
 

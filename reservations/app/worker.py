@@ -22,12 +22,13 @@ from reservations.agents.scouting import Scout
 from reservations.agents.survival import Patience, Survivor, postgres_is_away
 from reservations.agents.telling import Teller
 from reservations.agents.watchdog import Watchdog
-from reservations.app import dependencies, kafka, logs
+from reservations.app import dependencies, kafka, logs, tracing
 from reservations.app.metrics import AgeCollector, LagCollector, PoolCollector, WorkerMetrics
 from reservations.app.observation import MeasuredEngine, Watcher
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
 from reservations.app.stack.home import is_free
+from reservations.app.tracing.seams import LaneTracing
 from reservations.http.health import Check, Health, Readiness
 from reservations.models.eligibility import Surroundings
 from reservations.models.topics import BULK_COMMANDS, INTAKE, PAYMENT_PROCESSED, Topic
@@ -63,9 +64,12 @@ class Worker:
         self._registry = process_registry()
         self._metrics = WorkerMetrics(self._registry)
         self._months = BookableMonths()
-        self._pool = database.pool_of(settings.database_url, database.WRITER, settings.pool_limits("worker"))
+        self._tracing = tracing.begin(settings, "worker")
+        self._pool = database.pool_of(
+            settings.database_url, database.WRITER, settings.pool_limits("worker"), self._tracing.connection_class()
+        )
         self._producer = kafka.producer(settings)
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=self._tracing.client())
         self._scout = Scout(self._pool, self._neighbours())
         self._publisher = Publisher(self._producer, settings.kafka_topic_prefix)
         self._clock = Clock(
@@ -90,6 +94,7 @@ class Worker:
     async def run(self, stack: AsyncExitStack) -> int:
         """Start everything in turn, work until the end, and return the exit status."""
         self._guard.start()
+        stack.push_async_callback(self._tracing.stop)
         stack.push_async_callback(self._session.close)
         await dependencies.open_pool(self._pool, self._patience)
         stack.push_async_callback(dependencies.close_pool, self._pool)
@@ -112,9 +117,10 @@ class Worker:
     def _lane(self, topic: Topic) -> tuple[str, watching.Watched]:
         # Each has its own: the attempts of one lane must not hide that another hangs.
         patience = Patience(self._stopping, self._note)
-        agent = self._agent(topic, patience)
         name = self._settings.kafka_topic_prefix + topic.name
-        lane = intake.consume(self._app, name, agent.handle, self._fatal, self._settings.max_batch_size)
+        traced = self._tracing.lane()
+        handle = traced.handle(self._agent(topic, patience, traced).handle)
+        lane = intake.consume(self._app, name, handle, self._fatal, self._settings.max_batch_size)
         return name, (lane, lambda: patience.attempts)
 
     def _let_callers_go_first(self) -> None:
@@ -131,19 +137,19 @@ class Worker:
             self._watching.cancel()  # messages that come now are for others
         self._guard.end_within(self._settings.stop_deadline_s + CLOSING_LIMIT_S)
 
-    def _agent(self, topic: Topic, patience: Patience) -> CommandAgent:
+    def _agent(self, topic: Topic, patience: Patience, traced: LaneTracing) -> CommandAgent:
         look_around = self._scout.look_around if self._settings.has_neighbours else _look_nowhere
         engine = Engine(self._pool, self._months, look_around, self._settings.rules(), lane=topic.lane)
-        survivor = Survivor(MeasuredEngine(engine, self._metrics), patience)
+        survivor = Survivor(traced.engine(MeasuredEngine(engine, self._metrics)), patience)
         teller = Teller(self._publisher.full_name(PAYMENT_PROCESSED))
         watcher = Watcher(self._metrics)
         return CommandAgent(
-            decode=decode_payment if topic is PAYMENT_PROCESSED else decode_command,
+            decode=traced.decode(decode_payment if topic is PAYMENT_PROCESSED else decode_command),
             survivor=survivor,
-            publisher=self._publisher,
+            publisher=traced.publisher(self._publisher),
             tell=teller.tell,
             patience=patience,
-            on_verdict=watcher.see,
+            on_verdict=traced.see(watcher.see),
         )
 
     def _neighbours(self) -> Neighbours:

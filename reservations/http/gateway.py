@@ -13,7 +13,7 @@ from reservations.http.connections import Connection
 from reservations.http.operations import Operation, routes
 from reservations.http.problems import ProblemError, problem, problem_of, respond
 from reservations.http.requests import BODY_LIMIT_S, MAX_BODY_BYTES
-from reservations.http.tracing import COMMAND_ID, begin_trace
+from reservations.http.tracing import COMMAND_ID, Trace, begin_trace, trace_of
 from reservations.models.errors import ErrorCode
 
 _ID = re.compile("[0-9a-fA-F-]{32,36}")
@@ -31,20 +31,26 @@ def gateway(
     observe: Observe,
     identify: Identify | None,
     body_limit_s: float,
+    *,
+    tracing: Middleware | None = None,
 ) -> web.Application:
-    """Return the application that serves the operations to those who are identified, and other routes to anybody."""
-    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_watched(observe), _answer_errors])
+    """Return the application that serves the operations to those who are identified, and other routes to anybody.
+
+    Where there is tracing, it begins the trace of each request.
+    """
+    watched = [tracing, _watched(observe, trace_of)] if tracing else [_watched(observe, begin_trace)]
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[*watched, _answer_errors])
     application[BODY_LIMIT_S] = body_limit_s
     application.add_routes([*routes(operations, identify), *others])
     return application
 
 
-def _watched(observe: Observe) -> Middleware:
+def _watched(observe: Observe, begin: Callable[[web.Request], Trace]) -> Middleware:
     log = structlog.get_logger()  # kept: making one for each request costs more than the line
 
     @web.middleware
     async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
-        trace, begun = begin_trace(request), perf_counter()
+        trace, begun = begin(request), perf_counter()
         with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id):
             response = await handler(request)
             response.headers["traceparent"] = trace.traceparent
@@ -58,15 +64,12 @@ def _watched(observe: Observe) -> Middleware:
 
 def _told(request: web.Request, response: web.StreamResponse, took_s: float) -> dict[str, object]:
     """Return what the log says of a request."""
-    ids = {name: value for name, value in request.match_info.items() if name.endswith("_id") and _ID.fullmatch(value)}
-    if COMMAND_ID in request:
-        ids["command_id"] = str(request[COMMAND_ID])
     return {
         "method": request.method,
         "route": route_of(request),
         "status": response.status,
         "ms": round(took_s * 1000, 1),
-        **ids,
+        **ids_of(request),
     }
 
 
@@ -96,6 +99,14 @@ def _refuse(request: web.Request, error: ProblemError) -> web.Response:
         if isinstance(request.protocol, Connection):
             request.protocol.discard_rest()
     return response
+
+
+def ids_of(request: web.Request) -> dict[str, str]:
+    """Return the ids that a request is about: those in its address, and its command's."""
+    ids = {name: value for name, value in request.match_info.items() if name.endswith("_id") and _ID.fullmatch(value)}
+    if COMMAND_ID in request:
+        ids["command_id"] = str(request[COMMAND_ID])
+    return ids
 
 
 def route_of(request: web.Request) -> str:

@@ -62,7 +62,9 @@ class WatchedPool(asyncpg.Pool):
             self.on_waited(perf_counter() - begun)
 
 
-def pool_of(dsn: str, part: Mapping[str, str], limits: PoolLimits) -> WatchedPool:
+def pool_of(
+    dsn: str, part: Mapping[str, str], limits: PoolLimits, connection_class: "type[Connection[Record]] | None" = None
+) -> WatchedPool:
     """Return a pool, not yet connected, whose connections play one part: WRITER or READER."""
     timeout_ms = str(int(limits.statement_timeout_s * 1000))
     return WatchedPool(
@@ -72,12 +74,12 @@ def pool_of(dsn: str, part: Mapping[str, str], limits: PoolLimits) -> WatchedPoo
         max_queries=MAX_QUERIES,
         max_inactive_connection_lifetime=limits.idle_timeout_s,
         loop=None,
-        connection_class=asyncpg.Connection,
         record_class=asyncpg.Record,
         timeout=limits.statement_timeout_s,
         # The server's own limit should strike first; this one is for a server that answers no more.
         command_timeout=limits.statement_timeout_s + CLIENT_GRACE_S,
         reset=_leave_as_it_is,
+        connection_class=connection_class or asyncpg.Connection,
         server_settings={
             **part,
             "application_name": limits.application,

@@ -34,7 +34,7 @@ def claim(days: Held) -> Write | None:
 
     It raises asyncpg.UniqueViolationError where another transaction took one meanwhile.
     """
-    return Write(SQL["claim"], _columns(days), len(days), "guest days") if days else None
+    return Write("guest_days.claim", SQL["claim"], _columns(days), len(days)) if days else None
 
 
 def _columns(days: Held) -> Sequence[object]:

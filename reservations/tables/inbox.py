@@ -59,7 +59,7 @@ def insert(entries: Sequence[Entry]) -> Write | None:
 
     It raises asyncpg.UniqueViolationError where another transaction handled one of the messages meanwhile.
     """
-    return Write(SQL["insert"], _columns(entries), len(entries), "messages") if entries else None
+    return Write("inbox.insert", SQL["insert"], _columns(entries), len(entries)) if entries else None
 
 
 def answer(entries: Sequence[Entry]) -> Write | None:
@@ -72,7 +72,7 @@ def answer(entries: Sequence[Entry]) -> Write | None:
         [e.publications for e in entries],
         [e.parked for e in entries],
     )
-    return Write(SQL["answer"], columns, len(entries), "messages that waited")
+    return Write("inbox.answer", SQL["answer"], columns, len(entries))
 
 
 def _columns(entries: Sequence[Entry]) -> Sequence[object]:

@@ -59,7 +59,7 @@ def insert(joined: Sequence[tuple[UUID, datetime, Participant]]) -> Write | None
         [at for _, at, _ in joined],
         [_details(p) for _, _, p in joined],
     )
-    return Write(SQL["insert"], columns, len(joined), "participants")
+    return Write("participants.insert", SQL["insert"], columns, len(joined))
 
 
 def update(changed: Sequence[Participant]) -> Write | None:
@@ -68,7 +68,7 @@ def update(changed: Sequence[Participant]) -> Write | None:
         return None
     ids = [p.participant_id for p in changed]
     columns = (ids, [p.waiver_signed for p in changed], [_details(p) for p in changed])
-    return Write(SQL["update"], (min(ids), max(ids), *columns), len(changed), "participants")
+    return Write("participants.update", SQL["update"], (min(ids), max(ids), *columns), len(changed))
 
 
 def _details(participant: Participant) -> str:

@@ -86,7 +86,7 @@ def insert(made: Sequence[Reservation]) -> Write | None:
         [r.updated_at for r in made],
         [_details(r) for r in made],
     )
-    return Write(SQL["insert"], columns, len(made), "reservations")
+    return Write("reservations.insert", SQL["insert"], columns, len(made))
 
 
 def update(changed: Sequence[tuple[int, Reservation]]) -> Write | None:
@@ -106,7 +106,7 @@ def update(changed: Sequence[tuple[int, Reservation]]) -> Write | None:
         [r.updated_at for r in rows],
         [_details(r) for r in rows],
     )
-    return Write(SQL["update"], (min(ids), max(ids), *columns), len(rows), "reservations")
+    return Write("reservations.update", SQL["update"], (min(ids), max(ids), *columns), len(rows))
 
 
 def _details(reservation: Reservation) -> str:

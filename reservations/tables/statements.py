@@ -9,6 +9,16 @@ _HEADER = re.compile(r"^-- name:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
 
 
+def names(package: str = __package__) -> dict[str, str]:
+    """Return the names of a package's statements, each with its file's, by their texts: `inbox.insert`."""
+    found = sorted(file.name for file in files(package).iterdir() if file.name.endswith(".sql"))
+    return {
+        statement: f"{file_name.removesuffix('.sql')}.{name}"
+        for file_name in found
+        for name, statement in load(file_name, package).items()
+    }
+
+
 def load(file_name: str, package: str = __package__) -> Mapping[str, str]:
     """Return the statements of a package's .sql file by the name each has in a line `-- name: ...` above it.
 

@@ -119,4 +119,4 @@ def insert(changes: Sequence[tuple[UUID, StatusChange]]) -> Write | None:
         [c.changed_at for _, c in changes],
         [c.model_dump_json(include=DETAILS) for _, c in changes],
     )
-    return Write(SQL["insert"], columns, len(changes), "changes of status")
+    return Write("status_history.insert", SQL["insert"], columns, len(changes))

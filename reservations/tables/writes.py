@@ -17,12 +17,12 @@ _PLACE = re.compile(r"\$(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A statement, its arguments, and how many rows of what it must change."""
+    """A statement by its name and text, its arguments, and how many rows it must change."""
 
+    name: str
     statement: str
     arguments: Sequence[object]
     rows: int
-    what: str
 
 
 async def write_at_once(connection: "AnyConnection", writes: Iterable[Write | None]) -> None:
@@ -35,22 +35,22 @@ async def write_at_once(connection: "AnyConnection", writes: Iterable[Write | No
     some = [write for write in writes if write]
     if not some:
         return
-    statement = _at_once(tuple(write.statement for write in some))
+    statement = _at_once(tuple((write.name, write.statement) for write in some))
     counts = await connection.fetchrow(statement, *chain.from_iterable(write.arguments for write in some))
     for write, count in zip(some, counts or (), strict=True):
         if count != write.rows:
-            raise StaleWriteError(f"{count} of {write.rows} {write.what}")
+            raise StaleWriteError(f"{count} of {write.rows} rows by {write.name}")
 
 
 @lru_cache(maxsize=64)
-def _at_once(statements: Sequence[str]) -> str:
-    """Return one statement that runs several, each told from the others, and counts the rows of each."""
+def _at_once(statements: Sequence[tuple[str, str]]) -> str:
+    """Return one statement that runs several, begins with their names, and counts the rows of each."""
     parts, places = [], 0
-    for number, statement in enumerate(statements):
+    for number, (_, statement) in enumerate(statements):
         parts.append(f"w{number} AS (\n{_moved(statement, places)}\nRETURNING 1\n)")
         places += max(int(place) for place in _PLACE.findall(statement))
     counts = ", ".join(f"(SELECT count(*) FROM w{number})" for number in range(len(statements)))  # noqa: S608
-    return f"WITH {', '.join(parts)}\nSELECT {counts}"
+    return f"/* {' '.join(name for name, _ in statements)} */ WITH {', '.join(parts)}\nSELECT {counts}"
 
 
 def _moved(statement: str, places: int) -> str:

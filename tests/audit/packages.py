@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.audit.findings import Finding, Report, output
-from tests.locks.locks import FAMILIES, SERVICE
+from tests.locks.locks import FAMILIES, SERVICE, TRACING
 
 TIMEOUT_S = 10
 VULNERABLE = 1
@@ -22,6 +22,7 @@ VULNERABLE = 1
 #: files of its own that were changed; none are.
 ALLOWED = frozenset(
     {
+        "3-Clause BSD License",
         "Apache Software License",
         "Apache-2.0",
         "BSD License",
@@ -32,6 +33,7 @@ ALLOWED = frozenset(
         "MIT License",
         "MIT-0",
         "MPL-2.0",
+        "Mozilla Public License 2.0 (MPL 2.0)",
         "PSF-2.0",
         "Python Software Foundation License",
         "Repoze Public License",
@@ -96,17 +98,17 @@ def vulnerable(found: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
 
 
 def licences(tools: Path) -> Report:
-    """Compare with pip-licenses what the service runs with to the licences that are allowed."""
+    """Compare with pip-licenses what the service runs with, traced or not, to the licences that are allowed."""
     asked = (tools / "pip-licenses", "--python", sys.executable, "--with-system", "--format", "json")
     known = {canonicalize_name(each["Name"]): each["License"] for each in json.loads(output(*asked))}
     names = [
         canonicalize_name(pin.name)
-        for pin in map(Requirement, SERVICE.pins())
+        for pin in map(Requirement, [*SERVICE.pins(), *TRACING.pins()])
         if pin.marker is None or pin.marker.evaluate()
     ]
     said = {name: known.get(name, "") for name in names}
     odd = (Finding("licence", name, text or "UNKNOWN") for name, text in said.items() if not is_allowed(text))
-    return Report("pip-licenses", f"{len(said)} packages of requirements/service.txt", tuple(odd))
+    return Report("pip-licenses", f"{len(said)} packages of requirements/service.txt and tracing.txt", tuple(odd))
 
 
 def is_allowed(text: str) -> bool:

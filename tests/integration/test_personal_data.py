@@ -1,5 +1,6 @@
-"""What is personal comes in by every way, good and bad, and is in no log, metric, error or header."""
+"""What is personal comes in by every way, good and bad, and is in no log, metric, span, error or header."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from aiokafka import ConsumerRecord
 
 from reservations.models.topics import COMMANDS, DEAD_LETTERS, RESULTS, TOPICS
 from tests.bookings import a_booking, a_command, a_trace, encoded, new_reservation_id, perform, send_commands
+from tests.collector import Collector, a_collector
 from tests.conditions import eventually
 from tests.conftest import prefix, quirks
 from tests.databases import execute
@@ -66,9 +68,18 @@ async def away(database: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def talkative(servers: Servers, database: str, away: Proxy, tmp_path: Path) -> AsyncIterator[Service]:
-    """Give a service of the test's own that logs all it can and reaches its database through a proxy."""
-    settings = {**QUICK, "LOG_LEVEL": "debug", "CLOCK_INTERVAL_S": "0.3", **quirks(servers)}
+async def collector() -> AsyncIterator[Collector]:
+    """Give a collector of the test's own."""
+    async with a_collector() as made:
+        yield made
+
+
+@pytest.fixture
+async def talkative(
+    servers: Servers, database: str, away: Proxy, collector: Collector, tmp_path: Path
+) -> AsyncIterator[Service]:
+    """Give a service of the test's own that logs and traces all it can and reaches its database through a proxy."""
+    settings = {**QUICK, "LOG_LEVEL": "debug", "CLOCK_INTERVAL_S": "0.3", **collector.settings(), **quirks(servers)}
     parts = urlsplit(database)
     login = parts.netloc.rpartition("@")[0]
     address = urlunsplit(parts._replace(netloc=f"{login}@{away.address}"))
@@ -108,6 +119,7 @@ async def good_and_bad_requests(answers: Answers) -> None:
     await answers.ask("POST", "/reservations", 415, data=f"wish={WISH}")
     made = await answers.ask("POST", "/reservations", 201, json=a_personal_booking())
     path = f"/reservations/{made['id']}"
+    await answers.ask("GET", f"/reservations?guest_id={made['guest_id']}", 200)
     await answers.ask("PATCH", path, 200, json={"special_requirements": f"{WISH} new", "_rev": 1})
     await answers.ask("PATCH", path, 409, json={**PERSONAL, "_rev": 1})
     await answers.ask("PATCH", path, 400, json={**BAD["name a list"], "_rev": 2})
@@ -174,7 +186,17 @@ def with_canary(texts: Sequence[str]) -> list[str]:
     return [text for text in texts if CANARY.lower() in text.lower()]
 
 
-async def test_what_is_personal_is_nowhere_but_in_the_tables_and_messages(talkative: Service, away: Proxy) -> None:
+def is_object(record: ConsumerRecord) -> bool:
+    """Tell whether a message is a JSON object."""
+    try:
+        return isinstance(json.loads(record.value), dict)
+    except ValueError:
+        return False
+
+
+async def test_what_is_personal_is_nowhere_but_in_the_tables_and_messages(
+    talkative: Service, away: Proxy, collector: Collector
+) -> None:
     service, answers = talkative, Answers(talkative)
     await good_and_bad_requests(answers)
     await a_used_key(answers)
@@ -202,3 +224,11 @@ async def test_what_is_personal_is_nowhere_but_in_the_tables_and_messages(talkat
     lines = [line for process in service.processes for line in process.raw_lines()]
     assert any("DataError (22000)" in line for line in lines)
     assert with_canary(lines) == []
+    await asyncio.gather(*(process.stop() for process in service.processes))  # what they still have to tell, they tell
+    assert {span.service for span in collector.spans} == {"svc-reservations-gateway", "svc-reservations-worker"}
+    assert any(span.attributes.get("db.response.status_code") == "22000" for span in collector.spans)
+    spans = [body.decode("utf-8", "replace") for body in collector.bodies]
+    assert with_canary(spans) == []
+    guests = {json.loads(each.value)["payload"].get("guest_id") for each in messages[COMMANDS.name] if is_object(each)}
+    assert len(guests) > len(BAD)
+    assert [text for text in spans for guest in guests if guest and guest in text] == []

@@ -13,8 +13,12 @@ IMPORT_ALL = """
 import importlib, pathlib, pkgutil, sys, reservations
 assert pathlib.Path(reservations.__file__).is_relative_to(sys.prefix), reservations.__file__
 for module in pkgutil.walk_packages(reservations.__path__, "reservations."):
-    importlib.import_module(module.name)
-    print(module.name)
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        assert module.name.startswith("reservations.app.tracing.") and error.name.startswith("opentelemetry"), error
+    else:
+        print(module.name)
 """
 
 
@@ -39,6 +43,18 @@ def test_the_installed_command_says_its_version(installation: Path) -> None:
 def test_every_module_is_there_and_needs_nothing_that_the_service_is_not_installed_with(installation: Path) -> None:
     modules = run(installation / "bin" / "python", "-c", IMPORT_ALL).splitlines()
     assert {"reservations.app.gateway", "reservations.app.worker", "reservations.app.stack.up"} <= set(modules)
+    # Installed without its extra, as the image is.
+    assert "reservations.app.tracing.opentelemetry" not in modules
+
+
+def test_without_its_extra_tracing_is_refused_with_the_cure(installation: Path) -> None:
+    environment = {"TRACING": "on", "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [installation / "bin" / "reservations", "worker"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "TRACING: needs OpenTelemetry" in done.stderr
+    assert "pip install 'svc-reservations[tracing]'" in done.stderr
 
 
 def run(program: Path, *arguments: str) -> str:

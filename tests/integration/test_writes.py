@@ -59,7 +59,7 @@ async def test_a_row_that_is_gone_undoes_what_was_written_beside_it(
 ) -> None:
     there, gone = entries(2)
     await write_at_once(connection, (inbox.insert([there]),))
-    with pytest.raises(StaleWriteError, match="0 of 1 messages that waited"):
+    with pytest.raises(StaleWriteError, match=r"0 of 1 rows by inbox\.answer"):
         async with connection.transaction():
             await write_at_once(connection, (guest_days.claim(claims(1)), inbox.answer([gone])))
     assert (await count(connection, "guest_days"), await count(connection, "inbox")) == (0, 1)
@@ -71,8 +71,8 @@ async def test_a_statement_with_ten_arguments_and_more_is_told_from_the_next(
     await connection.execute("CREATE TEMPORARY TABLE wide (a int, b int, j int, k int)")
     columns = "$1::int, $2::int, $10::int, $11::int"
     between = " AND ".join(f"${place}::int > 0" for place in range(3, 10))
-    wide = Write(f"INSERT INTO wide SELECT {columns} WHERE {between}", range(11), 1, "wide")
-    narrow = Write("INSERT INTO wide VALUES ($1, $2, $1, $2)", (70, 71), 1, "narrow")
+    wide = Write("wide", f"INSERT INTO wide SELECT {columns} WHERE {between}", range(11), 1)
+    narrow = Write("narrow", "INSERT INTO wide VALUES ($1, $2, $1, $2)", (70, 71), 1)
     await write_at_once(connection, (wide, narrow))
     rows = await connection.fetch("SELECT * FROM wide ORDER BY a")
     assert [tuple(row) for row in rows] == [(0, 1, 9, 10), (70, 71, 70, 71)]

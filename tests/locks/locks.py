@@ -51,13 +51,14 @@ class Lock:
 SERVICE = Lock("service", "what the service runs with", ("dependencies",))
 BUILD = Lock("build", "what builds its wheel", ("build",))
 RUN = Lock("run", "what `make run` needs besides", ("embedded",), (SERVICE, BUILD))
-DEV = Lock("dev", "what `make test` and `make check` need besides", ("dev",), (RUN,))
+TRACING = Lock("tracing", "what the service needs besides for TRACING=on", ("tracing",), (SERVICE,))
+DEV = Lock("dev", "what `make test` and `make check` need besides", ("dev",), (RUN, TRACING))
 BENCH = Lock("bench", "what `make bench` needs besides", ("bench",), (DEV,))
 AUDIT = Lock("audit", "what `make audit` runs, apart from the rest", ("audit",))
 LOCKING = Lock("lock", "what `make lock` runs, apart from the rest", ("lock",))
 
 #: What is resolved together holds each package in one version.
-FAMILIES = ((SERVICE, BUILD, RUN, DEV, BENCH), (AUDIT,), (LOCKING,))
+FAMILIES = ((SERVICE, BUILD, RUN, TRACING, DEV, BENCH), (AUDIT,), (LOCKING,))
 
 
 def pyproject() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from reservations.app.settings.kafka import KafkaSettings
 from reservations.app.settings.kafka_security import KafkaSecuritySettings
 from reservations.app.settings.limits import LimitSettings
 from reservations.app.settings.process import ProcessSettings
+from reservations.app.settings.tracing import TracingSettings
 
 #: A password, and an address that may hold one.
 SECRET = {"DATABASE_URL", "KAFKA_SASL_PASSWORD"}
@@ -23,6 +24,7 @@ class Settings(
     BookingSettings,
     LimitSettings,
     AuthSettings,
+    TracingSettings,
     ProcessSettings,
     KafkaSecuritySettings,
     KafkaSettings,
