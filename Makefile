@@ -16,7 +16,7 @@ ANY_BROKER := authentication authorization bad_input development_tokens doctor h
 	personal_data retired_months wrong_codes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test schema package upgrade drill test-kafka kafka faults faults-smoke bench check audit lock format
+.PHONY: help run test schema alerts package upgrade drill test-kafka kafka faults faults-smoke bench check audit lock format
 
 help: ## Show what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ schema: $(VENV)/.dev ## Try the API by its own OpenAPI document; `python -m test
 
 kafka: $(VENV)/.dev ## Start Apache Kafka here; BROKERS=3 for a cluster. Needs Java 17 and Maven.
 	@$(BIN)/python -m tests.apache_kafka --brokers $(or $(BROKERS),1)
+
+alerts: $(VENV)/.dev ## Let a real Prometheus alert on a broker and workers that go away; needs prometheus.
+	@$(BIN)/python -m pytest -n0 tests/alerts
 
 faults: $(VENV)/.dev ## Hurt the service and check its promises: ROUNDS=35 SEED=1, FAULT=name, MUTANT=name.
 	@$(BIN)/python -m tests.faults $(if $(ROUNDS),--rounds $(ROUNDS)) --seed $(or $(SEED),1) $(addprefix --fault ,$(FAULT)) $(addprefix --mutant ,$(MUTANT))

@@ -39,6 +39,7 @@ PANELS: list[tuple[str, str, list[tuple[str, str]]]] = [
         [
             ("sum by (topic) (reservations_consumer_lag)", "{{topic}}"),
             ("max(reservations_command_backlog)", "as gateways see it"),
+            ("min(reservations_command_backlog_limit)", "from here on writes are refused"),
         ],
     ),
     (
@@ -113,7 +114,48 @@ PANELS: list[tuple[str, str, list[tuple[str, str]]]] = [
     (
         "Database connections",
         "short",
-        [("sum by (job, state) (reservations_pool_connections)", "{{job}} {{state}}")],
+        [
+            ("sum by (job, state) (reservations_pool_connections)", "{{job}} {{state}}"),
+            ("sum by (job) (reservations_pool_waiting)", "{{job}} waiting"),
+        ],
+    ),
+    (
+        "Wait for a database connection, p99",
+        "s",
+        [
+            (
+                "histogram_quantile(0.99, sum by (le, job)"
+                " (rate(reservations_pool_wait_seconds_bucket[$__rate_interval])))",
+                "{{job}}",
+            )
+        ],
+    ),
+    (
+        "Budget that is spent: 1 spends it in 30 days",
+        "short",
+        [
+            ("reservations:command_errors:ratio1h / 0.001", "commands that failed"),
+            ("reservations:rest_errors:ratio1h / 0.001", "requests answered 5xx"),
+            ("reservations:rest_slow:ratio1h / 0.01", "requests over a second"),
+        ],
+    ),
+    (
+        "Age of the last backup and of the last archived WAL",
+        "s",
+        [
+            ("max(reservations_backup_age_seconds)", "backup"),
+            ("min(reservations_backup_age_limit_seconds)", "backup, at most"),
+            ("max(reservations_wal_archive_age_seconds)", "WAL"),
+            ("min(reservations_wal_archive_age_limit_seconds)", "WAL, at most"),
+        ],
+    ),
+    (
+        "Backups",
+        "bytes",
+        [
+            ("max(reservations_backup_size_bytes)", "size of the last"),
+            ("max(reservations_backup_problems)", "problems"),
+        ],
     ),
     (
         "Connections of callers",
@@ -128,6 +170,7 @@ PANELS: list[tuple[str, str, list[tuple[str, str]]]] = [
         "short",
         [
             ("max(reservations_seconds_without_progress)", "seconds without progress"),
+            ("min(reservations_watchdog_limit_seconds)", "at which a worker ends"),
             ("min(reservations_partitions_ahead)", "months ahead"),
         ],
     ),

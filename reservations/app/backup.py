@@ -89,12 +89,16 @@ def _archive_problems(told: Archiver, max_age_s: float) -> list[str]:
     return problems
 
 
-def write_textfile(path: Path, status: Status) -> None:
+def write_textfile(path: Path, status: Status, settings: Settings) -> None:
     """Write the figures for node exporter's textfile collector, whole or not at all; what never happened is +Inf."""
     registry = CollectorRegistry()
+    backup_limit_s, wal_limit_s = settings.backup_max_age_h * HOUR_S, settings.wal_archive_max_age_s
     for name, help_text, value in (
         ("reservations_backup_age_seconds", "Age of the last backup.", status.backup_age_s),
+        ("reservations_backup_age_limit_seconds", "BACKUP_MAX_AGE_H, in seconds.", backup_limit_s),
         ("reservations_wal_archive_age_seconds", "Age of the last archived WAL.", status.archiver.age_s),
+        ("reservations_wal_archive_age_limit_seconds", "WAL_ARCHIVE_MAX_AGE_S.", wal_limit_s),
+        ("reservations_backup_problems", "What `reservations backup status` finds wrong.", len(status.problems)),
         ("reservations_backup_size_bytes", "Size of the last backup in its repository.", status.backups.size_bytes),
     ):
         Gauge(name, help_text, registry=registry).set(value)

@@ -31,9 +31,10 @@ def status(
     """Say how old the last backup and archived WAL are; exit 1 when something is wrong, 3 without pgBackRest."""
     from reservations.app import backup
 
-    found = _run(backup.status(owner_settings("backup status")))
+    settings = owner_settings("backup status")
+    found = _run(backup.status(settings))
     if textfile:
-        backup.write_textfile(textfile, found)
+        backup.write_textfile(textfile, found, settings)
     typer.echo(orjson.dumps(found.shown()) if as_json else "\n".join(found.lines()))
     sys.exit(1 if found.problems else 0)
 

@@ -16,6 +16,7 @@ from reservations.app.metrics import BacklogCollector, ConnectionCollector, Gate
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
 from reservations.http.api import operations
+from reservations.http.asyncapi import TopicLayout, asyncapi
 from reservations.http.backlog import BacklogWatch
 from reservations.http.connections import Connections
 from reservations.http.desk import CommandDesk
@@ -88,15 +89,18 @@ async def _assemble(
     for collector in (PoolCollector(pool), ConnectionCollector(connections), BacklogCollector(pressure)):
         registry.register(collector)
     metrics = GatewayMetrics(registry)
+    pool.on_waited = metrics.pool_wait.observe
     desk = CommandDesk(traced.producer(producer), replies, pool, settings.kafka_topic_prefix, pressure)
     guesses = GuessLimit(settings.wrong_codes_allowed, settings.wrong_code_window_s)
     offered = operations(Writes(desk, settings.command_timeout_s), Reads(pool, guesses))
+    for operation in offered:
+        metrics.expect(operation.method, operation.path)
     health = _health(settings, pool, producer, replies)
     if identify:
         identify = RateLimit(settings.rate_limit_per_s, settings.rate_burst).within(identify)
     ops = Ops(Watch(lambda: kafka.flow_consumer(settings), settings.kafka_topic_prefix), pressure, pool)
     others: Sequence[web.AbstractRouteDef] = [
-        *document_routes(openapi(offered)),
+        *document_routes(openapi(offered), asyncapi(_layout(settings))),
         *health.routes(registry),
         *ops.routes(identify),
     ]
@@ -104,6 +108,15 @@ async def _assemble(
     application = gateway(offered, others, metrics.observe, identify, limit_s, tracing=traced.middleware())
     application.on_shutdown.append(ops.end)
     return application
+
+
+def _layout(settings: Settings) -> TopicLayout:
+    return TopicLayout(
+        settings.kafka_topic_prefix,
+        settings.kafka_partitions,
+        settings.kafka_replication_factor,
+        settings.retention_ms,
+    )
 
 
 def _watch_backlog(settings: Settings, stack: AsyncExitStack) -> Pressure:

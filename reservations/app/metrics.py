@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,16 +12,16 @@ from prometheus_client.registry import Collector
 from reservations.http.connections import Connections, Reason
 from reservations.http.pressure import Pressure
 from reservations.models.errors import ErrorCode
-
-if TYPE_CHECKING:
-    from reservations.tables.database import AnyPool
+from reservations.tables.database import WatchedPool
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 #: Finding a series by its labels costs more than counting in it; so many are kept at hand.
 MAX_SERIES = 1024
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 150, 200, 500)
-
-
+#: What alerts count is shown from 0 on: a series that begins with 1 shows no rise. Of answers, it is these.
+SERVER_ERRORS = ("500", "503")
+#: Commands that may be refused for a neighbour who does not answer.
+ASKING = ("reservation.create", "reservation.update", "participant.add")
 #: With what messages are set aside.
 DEAD_LETTER_CODES = (
     ErrorCode.VALIDATION_FAILED,
@@ -56,11 +56,13 @@ class WorkerMetrics:
         self.transaction_seconds = Histogram(
             "reservations_transaction_seconds", "Time of one transaction.", buckets=SECONDS, registry=registry
         )
+        for each in ASKING:
+            self.commands.labels(each, "rejected", ErrorCode.UPSTREAM_UNAVAILABLE, "false")
         self.dead_letters = Counter(
             "reservations_dead_letters", "Messages set aside, by error code.", ["code"], registry=registry
         )
         for code in DEAD_LETTER_CODES:
-            self.dead_letters.labels(code)  # from 0 on: a series that begins with 1 shows no rise
+            self.dead_letters.labels(code)
         self.neighbour_seconds = Histogram(
             "reservations_neighbour_seconds",
             "Time of one call to a neighbour, by how it ended.",
@@ -68,6 +70,10 @@ class WorkerMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.watchdog_limit = Gauge(
+            "reservations_watchdog_limit_seconds", "WATCHDOG_S, at which the worker ends.", registry=registry
+        )
+        self.pool_wait = pool_wait(registry)
         self.partitions_ahead = Gauge(
             "reservations_partitions_ahead", "Monthly partitions that exist after the current month.", registry=registry
         )
@@ -115,6 +121,12 @@ class GatewayMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.pool_wait = pool_wait(registry)
+
+    def expect(self, method: str, route: str) -> None:
+        """Show from the start how often that route failed."""
+        for status in SERVER_ERRORS:
+            self.requests.labels(method, route, status)
 
         self._series = lru_cache(maxsize=MAX_SERIES)(self._labelled)
 
@@ -128,14 +140,24 @@ class GatewayMetrics:
         return self.requests.labels(method, route, str(status)), self.request_seconds.labels(method, route)
 
 
+def pool_wait(registry: CollectorRegistry) -> Histogram:
+    """Return the measure of how long a pool lets wait."""
+    return Histogram(
+        "reservations_pool_wait_seconds",
+        "Time until a database connection was had, or no longer waited for.",
+        buckets=SECONDS,
+        registry=registry,
+    )
+
+
 class PoolCollector(Collector):
     """Connections of a pool, read when scraped."""
 
-    def __init__(self, pool: "AnyPool") -> None:
+    def __init__(self, pool: WatchedPool) -> None:
         self._pool = pool
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return the connections by state."""
+        """Return the connections by state, and how many wait for one."""
         family = GaugeMetricFamily(
             "reservations_pool_connections",
             "Database connections, by state; limit is what may be open.",
@@ -149,6 +171,9 @@ class PoolCollector(Collector):
         }.items():
             family.add_metric([state], count)
         yield family
+        yield GaugeMetricFamily(
+            "reservations_pool_waiting", "How many wait for a database connection.", value=self._pool.waiting
+        )
 
 
 class ConnectionCollector(Collector):
@@ -179,7 +204,12 @@ class BacklogCollector(Collector):
         self._pressure = pressure
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return how many commands wait; without a value while that is not known."""
+        """Return how many commands may wait, and how many do: without a value while that is not known."""
+        yield GaugeMetricFamily(
+            "reservations_command_backlog_limit",
+            "MAX_COMMAND_BACKLOG: while more commands wait, writes are refused.",
+            value=self._pressure.most,
+        )
         family = GaugeMetricFamily(
             "reservations_command_backlog", "Commands on the command topic that the workers have not done."
         )

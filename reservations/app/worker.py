@@ -86,6 +86,8 @@ class Worker:
         self._watchdog = Watchdog(settings.watchdog_s)
         self._watching: asyncio.Task[None] | None = None
         self._metrics.seconds_without_progress.set_function(lambda: self._watchdog.seconds)
+        self._metrics.watchdog_limit.set(settings.watchdog_s)
+        self._pool.on_waited = self._metrics.pool_wait.observe
         self._lanes = dict(map(self._lane, INTAKE))
         self._let_callers_go_first()
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document for programs, and a page that shows it to people, without any other host."""
+"""What programs read of the API and its messages, and pages that show it to people, without any other host."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,16 +17,27 @@ _CSS = "text/css; charset=utf-8"
 _SCRIPT = "text/javascript; charset=utf-8"
 _TEXT = "text/plain; charset=utf-8"
 
-#: What the page may load: the only files that are served, by their path under `assets`.
+#: What each page may load: the only files that are served, by their path under `assets`.
 _ASSETS = {
-    "docs.css": _CSS,
-    "docs.js": _SCRIPT,
-    "swagger-ui/swagger-ui.css": _CSS,
-    "swagger-ui/swagger-ui-bundle.js": _SCRIPT,
-    "swagger-ui/swagger-ui-bundle.js.LICENSE.txt": _TEXT,
-    "swagger-ui/favicon-32x32.png": "image/png",
-    "swagger-ui/LICENSE": _TEXT,
-    "swagger-ui/NOTICE": _TEXT,
+    "docs": {
+        "docs.css": _CSS,
+        "docs.js": _SCRIPT,
+        "swagger-ui/swagger-ui.css": _CSS,
+        "swagger-ui/swagger-ui-bundle.js": _SCRIPT,
+        "swagger-ui/swagger-ui-bundle.js.LICENSE.txt": _TEXT,
+        "swagger-ui/favicon-32x32.png": "image/png",
+        "swagger-ui/LICENSE": _TEXT,
+        "swagger-ui/NOTICE": _TEXT,
+    },
+    "asyncapi": {
+        "docs.css": _CSS,
+        "uncompiled.js": _SCRIPT,
+        "asyncapi.js": _SCRIPT,
+        "asyncapi-react/default.min.css": _CSS,
+        "asyncapi-react/without-parser.js": _SCRIPT,
+        "asyncapi-react/without-parser.js.LICENSE.txt": _TEXT,
+        "asyncapi-react/LICENSE": _TEXT,
+    },
 }
 
 _HEADERS = {
@@ -53,18 +64,21 @@ class _Page:
         return cls(content, content_type, sha256(content).hexdigest()[:32])
 
 
-def document_routes(document: Mapping[str, Any]) -> list[web.RouteDef]:
-    """Return the routes of `/openapi.json`, `/openapi.yaml`, `/docs` and its assets, all rendered here and now."""
-    pages = [web.get(path, serving(page)) for path, page in _pages(document)]
-    return [*pages, web.get("/docs/", _to_docs)]
+def document_routes(openapi: Mapping[str, Any], asyncapi: Mapping[str, Any]) -> list[web.RouteDef]:
+    """Return the routes of both documents, of their pages and of what these load, all rendered here and now."""
+    pages = [*_forms("/openapi", openapi), *_forms("/asyncapi", asyncapi), *_shown("docs"), *_shown("asyncapi")]
+    return [*(web.get(path, serving(page)) for path, page in pages), *map(_without_slash, _ASSETS)]
 
 
-def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, _Page]]:
-    yield "/openapi.json", _Page.of(_json(document), "application/json")
-    yield "/openapi.yaml", _Page.of(_yaml(document), "application/yaml")
-    yield "/docs", asset("docs.html", _HTML)
-    for path, content_type in _ASSETS.items():
-        yield f"/docs/assets/{path.rpartition('/')[2]}", asset(path, content_type)
+def _forms(path: str, document: Mapping[str, Any]) -> Iterator[tuple[str, _Page]]:
+    yield f"{path}.json", _Page.of(_json(document), "application/json")
+    yield f"{path}.yaml", _Page.of(_yaml(document), "application/yaml")
+
+
+def _shown(name: str) -> Iterator[tuple[str, _Page]]:
+    yield f"/{name}", asset(f"{name}.html", _HTML)
+    for path, content_type in _ASSETS[name].items():
+        yield f"/{name}/assets/{path.rpartition('/')[2]}", asset(path, content_type)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
@@ -107,6 +121,9 @@ def serving(page: _Page) -> Handler:
     return serve
 
 
-async def _to_docs(_request: web.Request) -> web.Response:
-    # Relative, so that it holds behind a proxy that puts the gateway under a path of its own.
-    return web.Response(status=308, headers={"Location": "../docs"})
+def _without_slash(name: str) -> web.RouteDef:
+    async def lead(_request: web.Request) -> web.Response:
+        # Relative, so that it holds behind a proxy that puts the gateway under a path of its own.
+        return web.Response(status=308, headers={"Location": f"../{name}"})
+
+    return web.get(f"/{name}/", lead)

@@ -1,21 +1,14 @@
 """The OpenAPI 3.1 document, made from the operations and the models that they name."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
-
-from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
-from pydantic_core.core_schema import WithDefaultSchema
 
 from reservations import __version__
 from reservations.http.links import Link
 from reservations.http.operations import Answer, Operation
-
-JsonSchema = dict[str, Any]
-Models = Mapping[tuple[type[BaseModel], JsonSchemaMode], JsonSchema]
+from reservations.http.schemas import Face, JsonSchema, Schemas
 
 _DESCRIPTION = """\
 Adventure trip reservations: search, create, read, change, cancel, participants, status.
@@ -35,53 +28,10 @@ _TOKEN = {
 }
 
 
-class _PlainSchema(GenerateJsonSchema):
-    """JSON schema with what a reader needs: no titles that repeat a field's name, no null as a default."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-    def default_schema(self, schema: WithDefaultSchema) -> JsonSchema:
-        plain = super().default_schema(schema)
-        if plain.get("default", ...) is None:
-            del plain["default"]
-        return plain
-
-
-@dataclass(frozen=True, slots=True)
-class _Schemas:
-    """The JSON schemas of all models: where each is referred to, and each by its name."""
-
-    references: Models
-    named: Mapping[str, JsonSchema]
-
-    @classmethod
-    def of(cls, operations: Sequence[Operation]) -> "_Schemas":
-        """Return the schemas of the models that operations name."""
-        models = list(dict.fromkeys(pair for operation in operations for pair in _models(operation)))
-        references, definitions = models_json_schema(
-            models, ref_template="#/components/schemas/{model}", schema_generator=_PlainSchema
-        )
-        named = {name: _untitled(schema) for name, schema in definitions.get("$defs", {}).items()}
-        return cls({(model, mode): references[model, mode] for model, mode in models}, named)
-
-    def fields(self, model: type[BaseModel]) -> JsonSchema:
-        """Return the schema of a parameter model, with its properties."""
-        return self.named[self._name(model)]
-
-    def components(self, operations: Sequence[Operation]) -> dict[str, JsonSchema]:
-        """Return the schemas to publish: all but the parameter models, whose fields stand with their operations."""
-        parameters = {self._name(model) for o in operations for model in (o.query, o.headers) if model}
-        return {name: schema for name, schema in sorted(self.named.items()) if name not in parameters}
-
-    def _name(self, model: type[BaseModel]) -> str:
-        reference: str = self.references[model, "validation"]["$ref"]
-        return reference.rpartition("/")[2]
-
-
 def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document of operations: the same, in the same order, every time."""
-    schemas = _Schemas.of(operations)
+    schemas = Schemas.of(face for operation in operations for face in _faces(operation))
+    parameters = [schemas.name((model, "validation")) for o in operations for model in (o.query, o.headers) if model]
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
@@ -96,12 +46,12 @@ def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
         "paths": paths,
-        "components": {"schemas": schemas.components(operations), "securitySchemes": {"token": _TOKEN}},
+        "components": {"schemas": schemas.without(parameters), "securitySchemes": {"token": _TOKEN}},
         "security": [{"token": []}],
     }
 
 
-def _models(operation: Operation) -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
+def _faces(operation: Operation) -> Iterator[Face]:
     for model in (operation.query, operation.headers, operation.body):
         if model:
             yield model, "validation"
@@ -110,11 +60,7 @@ def _models(operation: Operation) -> Iterator[tuple[type[BaseModel], JsonSchemaM
             yield answer.model, "serialization"
 
 
-def _untitled(schema: JsonSchema) -> JsonSchema:
-    return {key: value for key, value in schema.items() if key != "title"}
-
-
-def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     parts = {
         "operationId": operation.operation_id,
         "summary": operation.summary,
@@ -138,10 +84,10 @@ def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _model_parameters(operation: Operation, schemas: _Schemas) -> Iterator[dict[str, Any]]:
+def _model_parameters(operation: Operation, schemas: Schemas) -> Iterator[dict[str, Any]]:
     for place, model in (("query", operation.query), ("header", operation.headers)):
         if model:
-            fields = schemas.fields(model)
+            fields = schemas.named[schemas.name((model, "validation"))]
             required = fields.get("required", ())
             for name, schema in fields["properties"].items():
                 yield _parameter(place, name, name in required, schema)
@@ -162,7 +108,7 @@ def _without_null(schema: JsonSchema) -> JsonSchema:
     return {**choices[0], **rest} if len(choices) == 1 else {"anyOf": choices, **rest}
 
 
-def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any] | None:
+def _request_body(operation: Operation, schemas: Schemas) -> dict[str, Any] | None:
     if operation.body is None:
         return None
     content: dict[str, Any] = {"schema": schemas.references[operation.body, "validation"]}
@@ -171,7 +117,7 @@ def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any] | N
     return {"required": True, "content": {"application/json": content}}
 
 
-def _response(status: int, answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+def _response(status: int, answer: Answer, schemas: Schemas) -> dict[str, Any]:
     response: dict[str, Any] = {"description": answer.description or HTTPStatus(status).phrase}
     if answer.headers:
         response["headers"] = {name: _header(meaning) for name, meaning in answer.headers.items()}

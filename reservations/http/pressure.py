@@ -13,7 +13,7 @@ class Pressure:
     """The backlog of commands as it was last seen; nothing is refused while it can't be seen."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._seen: deque[tuple[float, int]] = deque(maxlen=LOOKS)
         self._is_over = False
 
@@ -30,7 +30,7 @@ class Pressure:
     def see(self, backlog: int, now_s: float) -> None:
         """Take in how many commands wait now."""
         self._seen.append((now_s, backlog))
-        self._is_over = backlog > self._most * (RELEASED_AT if self._is_over else 1)
+        self._is_over = backlog > self.most * (RELEASED_AT if self._is_over else 1)
 
     def lose_sight(self) -> None:
         """Take in that it is not known how many commands wait."""
@@ -43,5 +43,5 @@ class Pressure:
         shrunk = before - now
         if shrunk <= 0:
             return LONGEST_WAIT_S
-        excess = now - self._most * RELEASED_AT
+        excess = now - self.most * RELEASED_AT
         return min(max(excess * (last_s - first_s) / shrunk, SHORTEST_WAIT_S), LONGEST_WAIT_S)

@@ -1,17 +1,25 @@
 """For whom somebody acts: whose reservations are there for a command or a read."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from reservations.models.fields import Message
 
+_OWNERS = ("guest_id", "partner_id")
 PartnerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+def _only(name: str) -> dict[str, Any]:
+    kinds = {each: {"type": "string" if each == name else "null"} for each in _OWNERS}
+    return {"required": [name], "properties": kinds}
 
 
 class ActingFor(Message):
     """For whom a command or a read is: one guest, or one partner. Reservations of others are not there for them."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_only("guest_id"), _only("partner_id")]})
 
     guest_id: UUID | None = None
     """Only reservations that this guest booked."""

@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from reservations.models.acting import ActingFor
 from reservations.models.fields import (
@@ -192,7 +201,11 @@ class AddParticipant(Envelope):
 
 #: An amount as it was told: a wrong one is refused by decision, not as unreadable.
 ToldAmount = Annotated[
-    Decimal, BeforeValidator(require_number), Field(max_digits=12, decimal_places=2, strict=False), JSON_NUMBER
+    Decimal,
+    BeforeValidator(require_number),
+    Field(max_digits=12, decimal_places=2, strict=False),
+    JSON_NUMBER,
+    WithJsonSchema({"type": "number", "description": "Money, at most two decimals.", "examples": [398.0]}),
 ]
 PaymentId = Annotated[NonEmptyText, Field(max_length=100)]
 

@@ -6,7 +6,7 @@ The table in docs/authorization.md is what this test saw; UPDATE_DOCS=1 writes i
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 from tests.bookings import a_booking, a_command, encoded, new_reservation_id
 from tests.conditions import eventually
+from tests.message_schemas import commands_of
 from tests.service import Service
 from tests.tokens import Issuer, a_guest, a_partner, a_service, bearing
 
@@ -332,6 +333,17 @@ async def test_the_worker_itself_holds_who_acts_for_a_guest_to_what_is_theirs(ho
     assert codes == ["RESERVATION_NOT_FOUND", "FORBIDDEN"]
     _, shown = await house.ask(staff, "GET", f"/reservations/{other['id']}")
     assert shown["status"] == "CONFIRMED"
+
+
+async def test_a_command_says_for_whom_it_is_as_its_document_says(house: House) -> None:
+    trace = uuid4().hex
+    guest, partner, staff = (house.somebody(role) for role in ("guest", "partner", "staff"))
+    for caller in (guest, partner, staff):
+        await house.book(replace(caller, headers={**caller.headers, "traceparent": f"00-{trace}-b7ad6b7169203331-01"}))
+    told = {each["payload"]["guest_id"]: each.get("acting_for") for each in await commands_of(house.service, trace)}
+    assert told[guest.guest_id] == {"guest_id": guest.guest_id}
+    assert list(told[partner.guest_id] or ()) == ["partner_id"]
+    assert told[staff.guest_id] is None
 
 
 async def test_what_a_partner_made_is_not_shown_as_such(house: House) -> None:

@@ -25,7 +25,10 @@ WORKER_FAMILIES = {
     "reservations_oldest_message_seconds",
     "reservations_partitions_ahead",
     "reservations_seconds_without_progress",
+    "reservations_watchdog_limit_seconds",
     "reservations_pool_connections",
+    "reservations_pool_waiting",
+    "reservations_pool_wait_seconds",
     "process_cpu_seconds",
     "python_gc_collections",
 }
@@ -33,9 +36,12 @@ GATEWAY_FAMILIES = {
     "reservations_http_connections",
     "reservations_http_connections_ended",
     "reservations_command_backlog",
+    "reservations_command_backlog_limit",
     "reservations_http_requests",
     "reservations_http_request_seconds",
     "reservations_pool_connections",
+    "reservations_pool_waiting",
+    "reservations_pool_wait_seconds",
     "process_cpu_seconds",
 }
 NAME, PHONE, NEEDS = "cAnArYnAmE", "cAnArYpHoNe", "cAnArYnEeDs"

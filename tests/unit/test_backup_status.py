@@ -92,19 +92,24 @@ def test_what_is_over_a_limit_or_fails_is_a_problem(backups: Backups, archiver: 
 
 def test_the_textfile_has_the_figures_that_alerts_are_written_on(tmp_path: Path) -> None:
     path = tmp_path / "reservations_backup.prom"
-    backup.write_textfile(path, judged())
+    backup.write_textfile(path, judged(), Settings())
     figures = dict(line.split() for line in path.read_text().splitlines() if not line.startswith("#"))
     assert {name: float(value) for name, value in figures.items()} == {
         "reservations_backup_age_seconds": 3600,
+        "reservations_backup_age_limit_seconds": 26 * HOUR_S,
         "reservations_wal_archive_age_seconds": 60,
+        "reservations_wal_archive_age_limit_seconds": 900,
+        "reservations_backup_problems": 0,
         "reservations_backup_size_bytes": 4_005_376,
     }
 
 
 def test_what_never_happened_is_endlessly_old_to_alerts_and_null_to_json(tmp_path: Path) -> None:
     never = judged(Backups("no valid backups"), replace(FINE, age_s=inf))
-    backup.write_textfile(tmp_path / "backup.prom", never)
-    assert (tmp_path / "backup.prom").read_text().count("+Inf") == 2
+    backup.write_textfile(tmp_path / "backup.prom", never, Settings())
+    text = (tmp_path / "backup.prom").read_text()
+    assert text.count("+Inf") == 2
+    assert f"reservations_backup_problems {len(never.problems)}.0" in text
     assert (never.shown()["backup_age_s"], never.shown()["wal_archive_age_s"]) == (None, None)
 
 

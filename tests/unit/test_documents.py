@@ -1,4 +1,4 @@
-"""What the document routes serve: the same document in two forms, and a page of local files only."""
+"""What the document routes serve: each document in two forms, and a page of local files only."""
 
 import json
 import re
@@ -21,14 +21,15 @@ DOCUMENT: dict[str, Any] = {
     "info": {"title": "svc-reservations", "version": "2.4.1", "description": "One line.\nAnother: line.\n"},
     "paths": {"/a": {"get": ANSWERS}, "/b": {"get": ANSWERS}},
 }
-VENDORED = files("reservations.http").joinpath("assets", "swagger-ui")
+MESSAGES: dict[str, Any] = {"asyncapi": "3.0.0", "info": {"title": "svc-reservations", "version": "2.4.1"}}
+ASSETS = files("reservations.http").joinpath("assets")
 Client = TestClient[web.Request, web.Application]
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     app = web.Application()
-    app.add_routes(document_routes(DOCUMENT))
+    app.add_routes(document_routes(DOCUMENT, MESSAGES))
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -65,7 +66,15 @@ async def test_yaml_and_json_say_the_same(client: Client) -> None:
     assert "description: |\n    One line.\n    Another: line.\n" in text
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/openapi.yaml", "/docs", "/docs/assets/docs.js"])
+async def test_the_document_of_the_messages_comes_in_both_forms_too(client: Client) -> None:
+    as_json, as_yaml = await client.get("/asyncapi.json"), await client.get("/asyncapi.yaml")
+    assert (as_json.content_type, as_yaml.content_type) == ("application/json", "application/yaml")
+    assert await as_json.json() == yaml.safe_load(await as_yaml.text()) == MESSAGES
+
+
+@pytest.mark.parametrize(
+    "path", ["/openapi.json", "/openapi.yaml", "/docs", "/docs/assets/docs.js", "/asyncapi.json", "/asyncapi"]
+)
 async def test_what_is_known_by_its_etag_is_not_sent_again(client: Client, path: str) -> None:
     first = await client.get(path)
     again = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
@@ -77,25 +86,31 @@ async def test_what_is_known_by_its_etag_is_not_sent_again(client: Client, path:
 
 async def test_another_document_has_another_etag(client: Client) -> None:
     app = web.Application()
-    app.add_routes(document_routes({**DOCUMENT, "info": {"title": "c", "version": "2.4.1"}}))
+    app.add_routes(document_routes({**DOCUMENT, "info": {"title": "c", "version": "2.4.1"}}, MESSAGES))
     async with TestClient(TestServer(app)) as other:
         tags = [(await each.get("/openapi.json")).headers["ETag"] for each in (client, other)]
     assert tags[0] != tags[1]
 
 
-async def test_the_page_names_only_files_that_are_served(client: Client) -> None:
-    page = links(await (await client.get("/docs")).text())
-    assert {"docs/assets/swagger-ui-bundle.js", "docs/assets/docs.js", "openapi.json", "openapi.yaml"} <= set(
-        page.addresses
-    )
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/docs", {"docs/assets/swagger-ui-bundle.js", "docs/assets/docs.js", "openapi.json", "openapi.yaml"}),
+        ("/asyncapi", {"asyncapi/assets/without-parser.js", "asyncapi.json", "asyncapi.yaml"}),
+    ],
+)
+async def test_a_page_names_only_files_that_are_served(client: Client, path: str, named: set[str]) -> None:
+    page = links(await (await client.get(path)).text())
+    assert named <= set(page.addresses)
     for address in page.addresses:
         assert not re.match(r"\w+:|/", address)
         assert (await client.get(f"/{address}")).status == 200
     assert page.inline == []
 
 
-async def test_the_page_may_talk_to_nobody_else(client: Client) -> None:
-    headers = (await client.get("/docs")).headers
+@pytest.mark.parametrize("path", ["/docs", "/asyncapi"])
+async def test_a_page_may_talk_to_nobody_else(client: Client, path: str) -> None:
+    headers = (await client.get(path)).headers
     policy = dict(directive.strip().split(" ", 1) for directive in headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == "'self'"
@@ -103,16 +118,18 @@ async def test_the_page_may_talk_to_nobody_else(client: Client) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_a_slash_too_many_leads_to_the_page(client: Client) -> None:
-    answer = await client.get("/docs/")
-    assert (answer.status, answer.url.path) == (200, "/docs")
+@pytest.mark.parametrize("path", ["/docs", "/asyncapi"])
+async def test_a_slash_too_many_leads_to_the_page(client: Client, path: str) -> None:
+    answer = await client.get(f"{path}/")
+    assert (answer.status, answer.url.path) == (200, path)
 
 
 @pytest.mark.parametrize(
     "name", ["vendored.json", "README.md", "docs.html", "..%2fopenapi.py", "swagger-ui/LICENSE", ""]
 )
 async def test_no_other_file_is_served(client: Client, name: str) -> None:
-    assert (await client.get(f"/docs/assets/{name}")).status == 404
+    for page in ("docs", "asyncapi"):
+        assert (await client.get(f"/{page}/assets/{name}")).status == 404
 
 
 async def test_files_say_what_they_are(client: Client) -> None:
@@ -123,9 +140,14 @@ async def test_files_say_what_they_are(client: Client) -> None:
     assert list(kinds.values()) == ["text/css", "text/javascript"] * 2 + ["image/png", "text/plain"]
 
 
-def test_vendored_files_are_unchanged() -> None:
-    vendored = json.loads(VENDORED.joinpath("vendored.json").read_bytes())
-    found = {f.name: sha256(f.read_bytes()).hexdigest() for f in VENDORED.iterdir() if f.name != "vendored.json"}
+@pytest.mark.parametrize(
+    ("folder", "package", "series"),
+    [("swagger-ui", "swagger-ui-dist", "5."), ("asyncapi-react", "@asyncapi/react-component", "3.")],
+)
+def test_vendored_files_are_unchanged(folder: str, package: str, series: str) -> None:
+    place = ASSETS.joinpath(folder)
+    vendored = json.loads(place.joinpath("vendored.json").read_bytes())
+    found = {f.name: sha256(f.read_bytes()).hexdigest() for f in place.iterdir() if f.name != "vendored.json"}
     assert found == vendored["sha256"]
-    assert (vendored["package"], vendored["license"]) == ("swagger-ui-dist", "Apache-2.0")
-    assert vendored["version"].startswith("5.")
+    assert (vendored["package"], vendored["license"]) == (package, "Apache-2.0")
+    assert vendored["version"].startswith(series)

@@ -81,6 +81,7 @@ svc-reservations runs. Ctrl-C stops it.
 
   REST        {gateway.url}/reservations
   API pages   {gateway.url}/docs
+  Messages    {gateway.url}/asyncapi
   Metrics     {gateway.url}/metrics  {worker.url}/metrics
   PostgreSQL  {without_password(env["DATABASE_URL"])}
   Brokers     {env["KAFKA_BOOTSTRAP_SERVERS"]}
