@@ -64,7 +64,7 @@ FINGERPRINTS = tuple(
     for name in ("test_what_we_lean_on_in_aiohttp", "test_what_we_lean_on_in_faust")
 )
 EXAMPLES = (
-    Explained("Basic Auth Credentials", "README.md", ".*//user:password@.*", "an example"),
+    Explained("Basic Auth Credentials", "docs/processes.md", ".*//user:password@.*", "an example"),
     Explained(
         "Basic Auth Credentials", "reservations/app/settings/database.py", ".*//user:password@host:.*", "an example"
     ),
