@@ -55,7 +55,7 @@ HASHES = tuple(
         r"(# What it was made from: |--hash=sha256:)[0-9a-f]{64}( \\)?",
         "hashes of what may be installed",
     )
-    for name in ("audit", "bench", "build", "dev", "lock", "run", "service")
+    for name in ("audit", "bench", "build", "dev", "docs", "lock", "run", "service")
 )
 FINGERPRINTS = tuple(
     Explained(
