@@ -131,6 +131,12 @@ def test_the_special_ids_of_the_simulated_neighbours_are_listed() -> None:
     assert markdown() in (DOCS / "simulated-neighbours.md").read_text("utf-8")
 
 
+def test_every_make_target_is_told() -> None:
+    targets = re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
+    page = (DOCS / "developing.md").read_text("utf-8")
+    assert [target for target in targets if f"`make {target}`" not in page and target != "help"] == []
+
+
 def test_the_index_names_every_document_once() -> None:
     named = re.findall(r"^- \[[^]]+\]\(([^)#]+\.md)\)", INDEX.read_text("utf-8"), re.MULTILINE)
     assert len(named) == len(set(named))
@@ -172,6 +178,13 @@ def test_diagrams_are_of_a_kind_that_is_known(path: Path) -> None:
     kinds = [text.split(maxsplit=1)[0] for text in diagrams(path)]
     assert len(kinds) == fences
     assert set(kinds) <= DIAGRAMS
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_message_of_a_sequence_diagram_is_cut_short(path: Path) -> None:
+    sequences = [text for text in diagrams(path) if text.startswith("sequenceDiagram")]
+    # These begin a new statement, or a character that is named; `end` alone closes a block.
+    assert not [line for text in sequences for line in text.splitlines() if re.search(r"[;#]|: .*\bend\b", line)]
 
 
 def test_decisions_are_numbered_without_gaps_and_have_all_their_parts() -> None:
