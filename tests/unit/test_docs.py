@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -12,12 +13,13 @@ from pydantic import BaseModel
 from reservations.app.stack.neighbours import markdown
 from reservations.http.problems import STATUSES
 from reservations.models.commands import Command, CreateReservation
+from reservations.models.eligibility import Requirement
 from reservations.models.errors import ErrorCode
 from reservations.models.events import ReservationCreated, StatusChanged
 from reservations.models.payments import PaymentProcessed
 from reservations.models.results import CommandResult
 from reservations.models.topics import TOPICS
-from reservations.models.vocabulary import TRANSITIONS, Status
+from reservations.models.vocabulary import TRANSITIONS, BookingSource, CancellationReason, Role, Status
 from tests import settings_table
 from tests.unit.test_api_document import OPERATIONS
 
@@ -106,6 +108,24 @@ def test_every_field_of_a_result_is_listed() -> None:
 def test_every_field_of_a_payment_is_listed() -> None:
     listed = [name for name, _ in rows(MESSAGES, "payment field", "meaning")]
     assert set(listed) == set(map(code, PaymentProcessed.model_fields))
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("status", Status),
+        ("`booking_source`", BookingSource),
+        ("cancellation reason", CancellationReason),
+        ("`role`", Role),
+    ],
+)
+def test_every_word_of_a_vocabulary_is_listed(where: str, words: type[StrEnum]) -> None:
+    assert dict(rows(MESSAGES, "where", "words"))[where] == ", ".join(words)
+
+
+def test_every_requirement_of_a_booking_is_listed() -> None:
+    listed = [name for name, _ in rows(DOCS / "booking-rules.md", "requirement", "fails when")]
+    assert listed == list(map(code, Requirement))
 
 
 @pytest.mark.parametrize(("column", "event"), [(1, ReservationCreated), (2, StatusChanged)])
