@@ -16,12 +16,12 @@ ANY_BROKER := authentication authorization bad_input development_tokens doctor h
 	personal_data retired_months wrong_codes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test schema alerts package upgrade drill test-kafka kafka faults faults-smoke bench check audit lock format
+.PHONY: help run test schema alerts package upgrade drill test-kafka kafka faults faults-smoke bench check audit docs lock format
 
 help: ## Show what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(BIN)/python $(VENV)-audit/bin/python $(VENV)-lock/bin/python:
+$(BIN)/python $(VENV)-audit/bin/python $(VENV)-docs/bin/python $(VENV)-lock/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; none was found on PATH."; exit 1; }
 	@echo "Making $(@:/bin/python=) with $(PYTHON)"
 	@$(PYTHON) -m venv $(@:/bin/python=)
@@ -93,6 +93,10 @@ check: $(VENV)/.dev ## Run every static check.
 
 audit: $(VENV)/.dev $(VENV)-audit/.installed ## Look for vulnerable dependencies, weak code, secrets and odd licences.
 	@$(BIN)/python -m tests.audit $(VENV)-audit/bin
+
+docs: $(VENV)-docs/.installed ## Build the pages as HTML; a warning is an error. MERMAID=folder of mermaid's `dist` draws diagrams.
+	@MERMAID="$(MERMAID)" $(VENV)-docs/bin/python -m sphinx -b html -c docs -E -W --keep-going -n -q . build/docs
+	@echo "build/docs/docs/README.html"
 
 lock: $(VENV)-lock/.installed ## Lock the dependencies anew; UPGRADE="aiohttp typer" or UPGRADE=all for newer versions.
 	@$(VENV)-lock/bin/python -m tests.locks $(VENV)-lock/bin/uv $(if $(UPGRADE),--upgrade $(UPGRADE))

@@ -36,8 +36,11 @@ def decode_command(delivery: Delivery) -> Command | Unreadable:
 
 def decode_payment(delivery: Delivery) -> RecordPayment | Unreadable:
     """Return the command that an event of svc-payments amounts to, or why there is none."""
-    event = _decode(delivery, PaymentProcessed.model_validate_json, id_field="event_id", below=0)
-    return event if isinstance(event, Unreadable) else event.command(_redriven_at(delivery))
+
+    def read(value: bytes) -> RecordPayment:
+        return PaymentProcessed.model_validate_json(value).command(_redriven_at(delivery))
+
+    return _decode(delivery, read, id_field="event_id", below=0)
 
 
 def _redriven_at(delivery: Delivery) -> datetime | None:

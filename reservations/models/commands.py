@@ -1,6 +1,6 @@
 """What can be asked of a reservation: one envelope, five types of command."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
@@ -24,6 +24,7 @@ from reservations.models.fields import (
     MAX_PARTY_SIZE,
     Amount,
     Currency,
+    Instant,
     Message,
     NonEmptyText,
     PartySize,
@@ -139,23 +140,13 @@ class Envelope(Message):
 
     command_id: UUID
     """The idempotency key: the same id takes effect once."""
-    issued_at: Annotated[datetime, Field(strict=False)]
+    issued_at: Instant
     issued_by: Annotated[NonEmptyText, Field(max_length=100)]
     """Who asks; becomes `changed_by`."""
     acting_for: ActingFor | None = None
     """For whom, when it is not for everybody: reservations of others are not there for the command then."""
     expected_rev: Rev | None = None
     """The revision the change is based on; a stale one is refused."""
-
-    @field_validator("issued_at")
-    @classmethod
-    def _has_a_zone(cls, value: datetime) -> datetime:
-        if value.tzinfo is None:
-            raise ValueError("needs a time zone, as in 2027-05-01T12:00:00Z")
-        try:
-            return value.astimezone(UTC)
-        except OverflowError:
-            raise ValueError("lies outside the years 1 to 9999 in UTC") from None
 
 
 class CreateReservation(Envelope):

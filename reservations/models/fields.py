@@ -1,7 +1,7 @@
 """The types that fields are made of: each with its limit, said once."""
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
@@ -34,6 +34,15 @@ def _to_day(value: Any) -> Any:
     if not _DAY.fullmatch(value):
         raise ValueError("must be a day, as in 2027-06-12")
     return date.fromisoformat(value)
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("needs a time zone, as in 2027-05-01T12:00:00Z")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
 
 
 def _whole_to_integer(value: Any) -> Any:
@@ -88,6 +97,7 @@ Rev = Annotated[
     ),
 ]
 BodyRev = Annotated[Rev | None, Field(alias="_rev")]
+Instant = Annotated[datetime, Field(strict=False), AfterValidator(_in_utc)]
 Day = Annotated[date, BeforeValidator(_to_day)]
 TripDate = Annotated[
     Day,

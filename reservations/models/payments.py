@@ -1,14 +1,14 @@
 """Payments: what svc-payments tells, and what that makes of a reservation."""
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeGuard
+from typing import Literal, TypeGuard
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from reservations.models.commands import AnyCommand, Payment, PaymentId, RecordPayment, ToldAmount
 from reservations.models.errors import ErrorCode, Rejected
-from reservations.models.fields import ReservationId
+from reservations.models.fields import Instant, ReservationId
 from reservations.models.reservation import PaymentEntry, Reservation
 from reservations.models.steps import Applied, Context, Decision, Parked, advance, move
 from reservations.models.vocabulary import (
@@ -31,7 +31,7 @@ class PaymentProcessed(BaseModel):
 
     event_id: UUID
     event_type: Literal["payment.processed"]
-    timestamp: Annotated[datetime, Field(strict=False)]
+    timestamp: Instant
     payment_id: PaymentId
     reservation_id: ReservationId
     amount: ToldAmount

@@ -55,7 +55,7 @@ HASHES = tuple(
         r"(# What it was made from: |--hash=sha256:)[0-9a-f]{64}( \\)?",
         "hashes of what may be installed",
     )
-    for name in ("audit", "bench", "build", "dev", "lock", "run", "service", "tracing")
+    for name in ("audit", "bench", "build", "dev", "docs", "lock", "run", "service", "tracing")
 )
 VENDORED = tuple(
     Explained(kind, path, text, "a checksum of a file that others made")
@@ -72,7 +72,7 @@ FINGERPRINTS = tuple(
     for name in ("test_what_we_lean_on_in_aiohttp", "test_what_we_lean_on_in_faust")
 )
 EXAMPLES = (
-    Explained("Basic Auth Credentials", "README.md", ".*//user:password@.*", "an example"),
+    Explained("Basic Auth Credentials", "docs/processes.md", ".*//user:password@.*", "an example"),
     Explained(
         "Basic Auth Credentials", "reservations/app/settings/database.py", ".*//user:password@host:.*", "an example"
     ),

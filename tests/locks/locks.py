@@ -55,10 +55,11 @@ TRACING = Lock("tracing", "what the service needs besides for TRACING=on", ("tra
 DEV = Lock("dev", "what `make test` and `make check` need besides", ("dev",), (RUN, TRACING))
 BENCH = Lock("bench", "what `make bench` needs besides", ("bench",), (DEV,))
 AUDIT = Lock("audit", "what `make audit` runs, apart from the rest", ("audit",))
+DOCS = Lock("docs", "what `make docs` runs, apart from the rest", ("docs",))
 LOCKING = Lock("lock", "what `make lock` runs, apart from the rest", ("lock",))
 
 #: What is resolved together holds each package in one version.
-FAMILIES = ((SERVICE, BUILD, RUN, TRACING, DEV, BENCH), (AUDIT,), (LOCKING,))
+FAMILIES = ((SERVICE, BUILD, RUN, TRACING, DEV, BENCH), (AUDIT,), (DOCS,), (LOCKING,))
 
 
 def pyproject() -> dict[str, Any]:

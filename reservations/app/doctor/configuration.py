@@ -11,7 +11,7 @@ NAME_IT = "Set {}; beside `make run`, `set -a; . .reservations/env` does."
 def unusable(complaints: list[str]) -> list[Finding]:
     """Return the findings of settings that no process would start with."""
     return [
-        wrong("settings", complaint, f"Correct or unset {complaint.partition(':')[0]}; the README lists all settings.")
+        wrong("settings", complaint, f"Correct or unset {complaint.partition(':')[0]}; docs/settings.md lists all.")
         for complaint in complaints
     ]
 

@@ -38,7 +38,7 @@ class KafkaSecuritySettings(BaseSettings):
     model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     kafka_security_protocol: Protocol = Protocol.PLAINTEXT
-    """`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`; see [Kafka security](docs/security-kafka.md)."""
+    """`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`; see [Kafka security](security-kafka.md)."""
     kafka_sasl_mechanism: Mechanism = Mechanism.SCRAM_SHA_512
     """`SCRAM-SHA-512`, `SCRAM-SHA-256` or `PLAIN`."""
     kafka_sasl_username: str = ""
