@@ -11,7 +11,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from reservations.agents.survival import Patience, kafka_is_away
-from reservations.app import authentication, dependencies, descriptors, kafka, logs, tracing
+from reservations.app import authentication, dependencies, descriptors, garbage, kafka, logs, tracing
 from reservations.app.metrics import BacklogCollector, ConnectionCollector, GatewayMetrics, PoolCollector
 from reservations.app.serving import process_registry, serving
 from reservations.app.settings import Settings
@@ -61,6 +61,7 @@ async def run(settings: Settings) -> int:
             reuse_port=settings.reservations_http_reuse_port,
             connections=connections,
         )
+        garbage.spare_what_stays()
         await stack.enter_async_context(listening)
         await stopping.wait()
         structlog.get_logger().info("stopping")

@@ -22,7 +22,7 @@ from reservations.agents.scouting import Scout
 from reservations.agents.survival import Patience, Survivor, postgres_is_away
 from reservations.agents.telling import Teller
 from reservations.agents.watchdog import Watchdog
-from reservations.app import dependencies, kafka, logs, tracing
+from reservations.app import dependencies, garbage, kafka, logs, tracing
 from reservations.app.metrics import AgeCollector, LagCollector, PoolCollector, WorkerMetrics
 from reservations.app.observation import MeasuredEngine, Watcher
 from reservations.app.serving import process_registry, serving
@@ -168,6 +168,7 @@ class Worker:
         self._registry.register(PoolCollector(self._pool))
         lanes = {name: lane for name, (lane, _) in self._lanes.items()}
         self._registry.register(AgeCollector(lambda: {name: lane.arrived_at() for name, lane in lanes.items()}))
+        garbage.spare_what_stays()
         structlog.get_logger().info(
             "working",
             eligibility=self._settings.eligibility(),
