@@ -193,8 +193,8 @@ class AddParticipant(Envelope):
 #: An amount as it was told: a wrong one is refused by decision, not as unreadable.
 ToldAmount = Annotated[
     Decimal,
-    BeforeValidator(require_number),
     Field(max_digits=12, decimal_places=2, strict=False),
+    BeforeValidator(require_number),
     JSON_NUMBER,
     WithJsonSchema({"type": "number", "description": "Money, at most two decimals.", "examples": [398.0]}),
 ]
