@@ -8,7 +8,9 @@ from time import monotonic
 #: For so long after its last batch a lane is taken to be in use.
 IN_USE_S = 1.0
 #: Messages taken at once beside a lane in use: a few milliseconds' work.
-A_FEW = 25
+A_FEW = 10
+#: How much longer than its work its rest is then.
+REST_FACTOR = 3
 LONGEST_REST_S = 0.25
 
 
@@ -34,7 +36,7 @@ class Pace:
 
 
 class GivingWay(Pace):
-    """Beside others in use: a few messages at once, and then a rest for as long as they were at work."""
+    """Beside others in use: a few messages at once, and then a rest of three times as long as they were at work."""
 
     def __init__(self, most: int, others: Sequence[Pace]) -> None:
         super().__init__(most)
@@ -48,7 +50,7 @@ class GivingWay(Pace):
     async def rest(self) -> None:
         """Wait until more may be taken."""
         if self._others_are_in_use():
-            await asyncio.sleep(min(monotonic() - self._took_at, LONGEST_REST_S))
+            await asyncio.sleep(min(REST_FACTOR * (monotonic() - self._took_at), LONGEST_REST_S))
 
     def _others_are_in_use(self) -> bool:
         return any(other.is_in_use for other in self._others)

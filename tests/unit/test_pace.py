@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from reservations.agents import pace
-from reservations.agents.pace import A_FEW, IN_USE_S, LONGEST_REST_S, GivingWay, Pace
+from reservations.agents.pace import A_FEW, IN_USE_S, LONGEST_REST_S, REST_FACTOR, GivingWay, Pace
 from reservations.agents.turns import MESSAGES_PER_TURN, in_turns
 
 MOST = 200
@@ -55,14 +55,14 @@ async def test_a_lane_alone_takes_all_that_waits_and_does_not_rest(clock: Clock,
     assert clock.slept == []
 
 
-async def test_beside_callers_it_takes_a_few_and_rests_as_long_as_it_worked(
+async def test_beside_callers_it_takes_a_few_and_rests_longer_than_it_worked(
     clock: Clock, callers: Pace, imports: GivingWay
 ) -> None:
     assert callers.take() == MOST
     assert imports.take() == A_FEW
     clock.now += 0.02
     await imports.rest()
-    assert clock.slept == [0.02]
+    assert clock.slept == [0.02 * REST_FACTOR]
 
 
 async def test_it_never_rests_for_long(clock: Clock, callers: Pace, imports: GivingWay) -> None:
