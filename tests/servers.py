@@ -48,8 +48,12 @@ class Server:
 
     @property
     def kafka_demands(self) -> dict[str, str]:
-        """Return what a broker demands: Tansu lacks idempotent producers, Apache Kafka refuses shorter sessions."""
-        return {"KAFKA_ENABLE_IDEMPOTENCE": "false"} if self.embedded else {"KAFKA_SESSION_TIMEOUT_S": "6"}
+        """Return what a broker demands: Tansu lacks idempotent producers, Apache Kafka refuses shorter sessions.
+
+        Most processes of the tests wait for their turn, and Tansu answers each of their fetches: seldom is soon enough.
+        """
+        seldom = {"KAFKA_ENABLE_IDEMPOTENCE": "false", "KAFKA_FETCH_WAIT_MS": "60"}
+        return seldom if self.embedded else {"KAFKA_SESSION_TIMEOUT_S": "6"}
 
 
 @cache

@@ -16,6 +16,7 @@ from reservations.agents.security import OPEN, Security
 from reservations.agents.transport import MAX_BUFFERED, BatchTransport
 
 COMMIT_INTERVAL_S = 0.5
+FETCH_WAIT_MS = 20
 MAX_POLL_RECORDS = 500
 METADATA_MAX_AGE_MS = 10_000
 FOREVER_S = 7 * 24 * 3600.0
@@ -42,6 +43,9 @@ Apply = Callable[[Sequence[Delivery]], Awaitable[Rest | None]]
 class IntakeApp(faust.App):
     """A Faust app that reads with `BatchTransport` and writes no folders: state lives elsewhere."""
 
+    fetch_wait_ms = FETCH_WAIT_MS
+    """How long the broker may wait for messages before it answers a fetch; what comes meanwhile may wait as long."""
+
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self, loop=self.loop)
 
@@ -56,6 +60,7 @@ def make_app(
     security: Security = OPEN,
     session_timeout_s: float = 10,
     rebalance_timeout_s: float = 10,
+    fetch_wait_ms: int = FETCH_WAIT_MS,
 ) -> IntakeApp:
     """Build the app of the consumer group `name` for brokers `host:port,host:port`; call it inside a running loop.
 
@@ -63,7 +68,7 @@ def make_app(
     hangs is for the watchdog to find, one that died for the session timeout. A heartbeat's answer is how a worker hears
     of a rebalance: heard too late for the rebalance timeout, it reads on partitions that others were given.
     """
-    return IntakeApp(
+    app = IntakeApp(
         name,
         env={},  # otherwise variables such as BROKER_URL or WEB_ENABLED override what stands here
         broker=[URL(f"kafka://{server.strip()}") for server in bootstrap_servers.split(",")],
@@ -87,6 +92,8 @@ def make_app(
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_commit_livelock_soft_timeout=FOREVER_S,
     )
+    app.fetch_wait_ms = fetch_wait_ms
+    return app
 
 
 class Lane:

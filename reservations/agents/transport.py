@@ -15,7 +15,6 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
-FETCH_MAX_WAIT_MS = 20  # on a broker whose long poll does not wake on new data, a lone message waits this long
 POLL_TIMEOUT_S = 1.0
 REFUSAL_INTERVAL_S = 1.0
 FULL_POLL_TIMEOUT_S = 0.02  # while a topic's buffer is full: how soon to look whether it has room again
@@ -32,7 +31,7 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # Faust hard-codes 1500; start() hands it to the fetcher
+        consumer._fetch_max_wait_ms = transport.app.fetch_wait_ms  # Faust hard-codes 1500; start() hands it on
         return consumer
 
     async def on_start(self) -> None:

@@ -81,6 +81,7 @@ class Worker:
             security=settings.kafka_security(),
             session_timeout_s=settings.kafka_session_timeout_s,
             rebalance_timeout_s=settings.kafka_rebalance_timeout_s,
+            fetch_wait_ms=settings.kafka_fetch_wait_ms,
         )
         self._guard = LoopGuard(settings.watchdog_s)
         self._watchdog = Watchdog(settings.watchdog_s)

@@ -90,6 +90,7 @@ class Arena:
             "RESERVATIONS_WORKER_HTTP_PORT": "0",
             "LOG_LEVEL": "warning",
             **self.demands,
+            "KAFKA_FETCH_WAIT_MS": "20",
         }
 
     def launch(self, arguments: Sequence[str], python: Path) -> None:

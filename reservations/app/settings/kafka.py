@@ -28,7 +28,7 @@ class KafkaSettings(BaseSettings):
     kafka_enable_idempotence: bool = True
     """Idempotent producer. Off only for a broker that lacks it, as the embedded one does."""
     kafka_fetch_wait_ms: PositiveInt = 20
-    """How long a fetch of results waits for one; short where the broker wakes no waiting fetch, as the embedded one."""
+    """How long a fetch waits for messages; the embedded broker wakes no waiting fetch: a message may wait as long."""
     kafka_session_timeout_s: PositiveFloat = 10
     """A worker that is silent for so long loses its partitions."""
     kafka_rebalance_timeout_s: PositiveFloat = 10
