@@ -82,7 +82,6 @@ class WorkerMetrics:
             "For how long nothing got on where messages wait; at WATCHDOG_S the worker ends.",
             registry=registry,
         )
-
         self._series = lru_cache(maxsize=MAX_SERIES)(self._labelled)
 
     def count_command(self, command_type: str, outcome: str, code: str, replayed: bool, took_s: float) -> None:
@@ -122,13 +121,12 @@ class GatewayMetrics:
             registry=registry,
         )
         self.pool_wait = pool_wait(registry)
+        self._series = lru_cache(maxsize=MAX_SERIES)(self._labelled)
 
     def expect(self, method: str, route: str) -> None:
         """Show from the start how often that route failed."""
         for status in SERVER_ERRORS:
             self.requests.labels(method, route, status)
-
-        self._series = lru_cache(maxsize=MAX_SERIES)(self._labelled)
 
     def observe(self, method: str, route: str, status: int, took_s: float) -> None:
         """Count a request."""
