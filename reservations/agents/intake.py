@@ -16,7 +16,6 @@ from reservations.agents.security import OPEN, Security
 from reservations.agents.transport import MAX_BUFFERED, BatchTransport
 
 COMMIT_INTERVAL_S = 0.5
-FETCH_WAIT_MS = 20
 MAX_POLL_RECORDS = 500
 METADATA_MAX_AGE_MS = 10_000
 FOREVER_S = 7 * 24 * 3600.0
@@ -43,7 +42,7 @@ Apply = Callable[[Sequence[Delivery]], Awaitable[Rest | None]]
 class IntakeApp(faust.App):
     """A Faust app that reads with `BatchTransport` and writes no folders: state lives elsewhere."""
 
-    fetch_wait_ms = FETCH_WAIT_MS
+    fetch_wait_ms = 20
     """How long the broker may wait for messages before it answers a fetch; what comes meanwhile may wait as long."""
 
     def _new_transport(self) -> BatchTransport:
@@ -60,7 +59,7 @@ def make_app(
     security: Security = OPEN,
     session_timeout_s: float = 10,
     rebalance_timeout_s: float = 10,
-    fetch_wait_ms: int = FETCH_WAIT_MS,
+    fetch_wait_ms: int = IntakeApp.fetch_wait_ms,
 ) -> IntakeApp:
     """Build the app of the consumer group `name` for brokers `host:port,host:port`; call it inside a running loop.
 
