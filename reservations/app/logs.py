@@ -3,6 +3,7 @@
 import logging
 import logging.config
 import sys
+from typing import TextIO
 
 import orjson
 import structlog
@@ -30,8 +31,8 @@ def _naming(process: str) -> structlog.typing.Processor:
     return lambda _, __, event: {**event, "process": process}
 
 
-def configure(process: str, level: str) -> None:
-    """Log to standard output from the given level on, each line with the name of the process."""
+def configure(process: str, level: str, stream: TextIO = sys.stdout) -> None:
+    """Log from the given level on, each line with the name of the process."""
     minimum = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -41,14 +42,14 @@ def configure(process: str, level: str) -> None:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(stream.buffer),
         cache_logger_on_first_use=True,
     )
-    _configure_libraries(process, minimum)
+    _configure_libraries(process, minimum, stream)
 
 
-def _configure_libraries(process: str, minimum: int) -> None:
-    handler = logging.StreamHandler(sys.stdout)
+def _configure_libraries(process: str, minimum: int, stream: TextIO) -> None:
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*SHARED, _naming(process), structlog.stdlib.add_logger_name],

@@ -33,7 +33,7 @@ def owner_settings(process: str) -> Settings:
     from reservations.app import dependencies, logs
 
     settings = settings_with("DATABASE_URL")
-    logs.configure(process, "warning")
+    logs.configure(process, "warning", sys.stderr)  # standard output is for the result
     dependencies.warn_without_tls(settings)
     return settings
 
