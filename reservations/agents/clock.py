@@ -15,7 +15,7 @@ from reservations.models.topics import COMMANDS, PAYMENT_PROCESSED
 from reservations.models.vocabulary import NO_SHOW_TIMEOUT, PAYMENT_TIMEOUT, Status
 from reservations.models.worksheet import Entry
 from reservations.tables import due, inbox
-from reservations.tables.writes import write_at_once
+from reservations.tables.round_trips import write_at_once
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection, AnyPool

@@ -23,7 +23,7 @@ from reservations.models.reservation import Participant, Reservation
 from reservations.models.steps import Context, Rules
 from reservations.models.worksheet import Outcome, Seen, Worksheet
 from reservations.tables import guest_days, inbox, participants, reservations, status_history, trip_slots
-from reservations.tables.writes import write_at_once
+from reservations.tables.round_trips import read_at_once, write_at_once
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection, AnyPool
@@ -112,25 +112,44 @@ class Engine:
         Seats are read without a lock, so that batches wait for each other only while they write: what is taken is
         checked then. A lock is needed to say that there is none left, and where others were faster.
         """
-        found = await self._open(connection, commands)
-        for look in (trip_slots.lock,) if self._seats_are_wanted else (trip_slots.read, trip_slots.lock):
-            sheet = self._sheet(found, await look(connection, found.slots), surroundings)
+        found, seats = await self._open(connection, commands)
+        sheet = self._sheet(found, seats, surroundings)
+        outcomes = await in_turns(sheet.handle, commands)
+        if sheet.context.books.found_full and not self._seats_are_wanted:
+            (seats,) = await read_at_once(connection, trip_slots.lock(found.slots))
+            sheet = self._sheet(found, seats, surroundings)
             outcomes = await in_turns(sheet.handle, commands)
-            if not sheet.context.books.found_full:
-                break
         return sheet, outcomes
 
-    async def _open(self, connection: "AnyConnection", commands: Sequence[AnyCommand]) -> Found:
-        """Read and lock what the commands may touch, always in the same order."""
-        seen = await inbox.of_messages(connection, {command.command_id for command in commands})
+    async def _open(
+        self, connection: "AnyConnection", commands: Sequence[AnyCommand]
+    ) -> tuple[Found, Mapping[Slot, Seats]]:
+        """Read and lock what the commands may touch, always in the same order.
+
+        What was waited for may be no longer what it was: what depends on that is read by a later statement.
+        """
+        seen, _ = await read_at_once(
+            connection,
+            inbox.of_messages({command.command_id for command in commands}),
+            inbox.take_turns(_named(commands, CreateReservation, RecordPayment)),
+        )
         fresh = [command for command in commands if _is_fresh(command, seen.get(command.command_id))]
-        await inbox.take_turns(connection, _named(fresh, CreateReservation, RecordPayment))
-        read = await reservations.lock(connection, _named(fresh))
-        waiting = await inbox.waiting_for(connection, _named(fresh, CreateReservation))
         repeated = [command for command in commands if not _is_fresh(command, seen.get(command.command_id))]
-        earlier = await status_history.told_since(connection, self._to_be_told_first(read.values(), repeated))
-        days = await guest_days.held(connection, _days(fresh, read))
-        return Found(seen, read, waiting, earlier, days, _slots(fresh, read))
+        locked, waiting = await read_at_once(
+            connection,
+            reservations.lock(_named(fresh)),
+            inbox.waiting_for(_named(fresh, CreateReservation)),
+        )
+        slots, look = _slots(fresh, locked), trip_slots.lock if self._seats_are_wanted else trip_slots.read
+        parties, earlier, days, seats = await read_at_once(
+            connection,
+            participants.of_reservations(locked.keys()),
+            status_history.told_since(self._to_be_told_first(locked.values(), repeated)),
+            guest_days.held(_days(fresh, locked)),
+            look(slots),
+        )
+        read = {key: state.with_party(parties.get(key, ())) for key, state in locked.items()}
+        return Found(seen, read, waiting, earlier, days, slots), seats
 
     def _sheet(self, found: Found, seats: Mapping[Slot, Seats], surroundings: Surroundings) -> Worksheet:
         context = Context(
@@ -208,25 +227,27 @@ async def write(connection: "AnyConnection", sheet: Worksheet) -> None:
     """Write everything that a batch came to.
 
     Trip dates, guest days and the inbox are what batches may wait for: always in this order, and each in the order of
-    its keys, so that nobody waits in a circle. What nobody waits for is written before.
+    its keys, so that nobody waits in a circle.
     """
-    touched, books = sheet.touched(), sheet.context.books
+    touched, books, seats = sheet.touched(), sheet.context.books, sheet.context.books.seat_changes()
     joined, changed = _party_changes(touched)
+    await trip_slots.open_new(connection, [slot for slot, _ in seats if slot not in books.slots_read])
+    writes = [
+        reservations.insert([now for old, now in touched if old is None]),
+        reservations.update([(old.rev, now) for old, now in touched if old is not None]),
+        participants.insert([(key, sheet.context.now, guest) for key, guest in joined]),
+        participants.update(changed),
+        status_history.insert(sheet.changes),
+        trip_slots.change(seats),
+    ]
+    freed = guest_days.free(books.freed_days())
+    if freed:
+        await write_at_once(connection, (*writes, freed))
+        writes = []
     await write_at_once(
         connection,
         (
-            reservations.insert([now for old, now in touched if old is None]),
-            reservations.update([(old.rev, now) for old, now in touched if old is not None]),
-            participants.insert([(key, sheet.context.now, guest) for key, guest in joined]),
-            participants.update(changed),
-            status_history.insert(sheet.changes),
-        ),
-    )
-    await trip_slots.change(connection, books.seat_changes(), books.slots_read)
-    await guest_days.free(connection, books.freed_days())
-    await write_at_once(
-        connection,
-        (
+            *writes,
             guest_days.claim(books.claimed_days()),
             inbox.answer(sheet.kept_entries()),
             inbox.insert(sheet.new_entries()),

@@ -1,5 +1,6 @@
 """The reservation as it is kept and shown."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
@@ -104,6 +105,10 @@ class Reservation(ReservationDetails):
     def id(self) -> UUID:
         """The same as reservation_id."""
         return self.reservation_id
+
+    def with_party(self, party: Sequence[Participant]) -> "Reservation":
+        """Return it with these participants."""
+        return self.model_copy(update={"participants": tuple(party)}) if party else self
 
     def shown(self) -> str:
         """Return the JSON that callers see."""

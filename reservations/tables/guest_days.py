@@ -1,32 +1,30 @@
 """The days on which guests travel: one active reservation a day."""
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from reservations.models.books import GuestDay
+from reservations.tables.round_trips import Read, Write
 from reservations.tables.statements import load
-from reservations.tables.writes import Write
-
-if TYPE_CHECKING:
-    from reservations.tables.database import AnyConnection
 
 SQL = load("guest_days.sql")
 Held = Sequence[tuple[GuestDay, UUID]]
 
 
-async def held(connection: "AnyConnection", days: Collection[GuestDay]) -> dict[GuestDay, UUID]:
-    """Return which reservations hold these days."""
-    if not days:
-        return {}
-    rows = await connection.fetch(SQL["held"], [guest for guest, _ in days], [day for _, day in days])
-    return {(row["guest_id"], row["trip_date"]): row["reservation_id"] for row in rows}
+def held(days: Collection[GuestDay]) -> Read[Mapping[GuestDay, UUID]]:
+    """Return what reads which reservations hold these days."""
+    arguments = ([guest for guest, _ in days], [day for _, day in days])
+    return Read("guest_days.held", SQL["held"], arguments, _holders_of, bool(days))
 
 
-async def free(connection: "AnyConnection", days: Held) -> None:
-    """Give days back."""
-    if days:
-        await connection.execute(SQL["free"], *_columns(days))
+def _holders_of(rows: Sequence[Any]) -> Mapping[GuestDay, UUID]:
+    return {(guest, day): reservation_id for guest, day, reservation_id in rows}
+
+
+def free(days: Held) -> Write | None:
+    """Return what gives days back; who claims one of them must do so in a later statement."""
+    return Write("guest_days.free", SQL["free"], _columns(days), len(days)) if days else None
 
 
 def claim(days: Held) -> Write | None:

@@ -1,17 +1,17 @@
 """The inbox: every handled message with its outcome, written in the transaction of its effect."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from reservations.models.commands import RecordPayment
 from reservations.models.identifiers import in_order
 from reservations.models.worksheet import Entry, Seen
+from reservations.tables.round_trips import Read, Write
 from reservations.tables.statements import load
-from reservations.tables.writes import Write
 
 if TYPE_CHECKING:
     from reservations.tables.database import AnyConnection
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 SQL = load("inbox.sql")
 
 
-async def of_messages(connection: "AnyConnection", message_ids: Collection[UUID]) -> dict[UUID, Seen]:
-    """Return what is known of those messages that were handled before."""
-    rows = await connection.fetch(SQL["of_messages"], message_ids)
-    return {
-        row["message_id"]: Seen(row["fingerprint"], row["outcome"], row["publications"], row["released"])
-        for row in rows
-    }
+def of_messages(message_ids: Collection[UUID]) -> Read[Mapping[UUID, Seen]]:
+    """Return what reads those of these messages that were handled before, and what came of them."""
+    return Read("inbox.of_messages", SQL["of_messages"], (message_ids,), _seen_of)
 
 
-async def waiting_for(
-    connection: "AnyConnection", reservation_ids: Collection[UUID]
-) -> dict[UUID, list[RecordPayment]]:
-    """Lock and return the payments that wait for these reservations, by reservation."""
+def _seen_of(rows: Sequence[Any]) -> Mapping[UUID, Seen]:
+    return {message_id: Seen(*seen) for message_id, *seen in rows}
+
+
+def waiting_for(reservation_ids: Collection[UUID]) -> Read[Mapping[UUID, list[RecordPayment]]]:
+    """Return what locks and reads the payments that wait for these reservations, by reservation."""
+    arguments = (in_order(reservation_ids),)
+    return Read("inbox.waiting_for", SQL["waiting_for"], arguments, _waiting_of, bool(reservation_ids))
+
+
+def _waiting_of(rows: Sequence[Any]) -> Mapping[UUID, list[RecordPayment]]:
     waiting: dict[UUID, list[RecordPayment]] = defaultdict(list)
-    if reservation_ids:
-        for row in await connection.fetch(SQL["waiting_for"], in_order(reservation_ids)):
-            waiting[row["reservation_id"]].append(RecordPayment.model_validate_json(row["parked"]))
+    for reservation_id, parked in rows:
+        waiting[reservation_id].append(RecordPayment.model_validate_json(parked))
     return waiting
 
 
@@ -45,13 +47,14 @@ async def waiting_since(connection: "AnyConnection", before: datetime, limit: in
     return [RecordPayment.model_validate_json(row["parked"]) for row in rows]
 
 
-async def take_turns(connection: "AnyConnection", reservation_ids: Collection[UUID]) -> None:
-    """Let nobody else make these reservations or park a payment for them until the transaction ends.
+def take_turns(reservation_ids: Collection[UUID]) -> Read[int]:
+    """Return what lets nobody else make these reservations or park a payment for them until the transaction ends.
 
-    Without that a payment and the reservation it is for could miss each other: neither sees what is not committed.
+    Without that a payment and the reservation it is for could miss each other: neither sees what is not committed. So
+    what is to be seen is for a later statement to read.
     """
-    if reservation_ids:
-        await connection.execute(SQL["take_turns"], [str(each) for each in in_order(reservation_ids)])
+    arguments = ([str(each) for each in in_order(reservation_ids)],)
+    return Read("inbox.take_turns", SQL["take_turns"], arguments, len, bool(reservation_ids))
 
 
 def insert(entries: Sequence[Entry]) -> Write | None:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -11,38 +11,33 @@ import orjson
 from reservations.models.identifiers import kin_range
 from reservations.models.reservation import Participant, ParticipantDetails
 from reservations.models.vocabulary import stored
+from reservations.tables.round_trips import Read, Write
 from reservations.tables.statements import load
-from reservations.tables.writes import Write
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from reservations.tables.database import AnyConnection
 
 SQL = load("participants.sql")
 DETAILS = set(ParticipantDetails.model_fields)
 
 
-def participant_of(row: "Record") -> Participant:
-    """Return the participant that a row makes."""
-    return Participant(
-        participant_id=row["participant_id"],
-        guest_id=row["guest_id"],
-        role=row["role"].upper(),
-        waiver_signed=row["waiver_signed"],
-        **orjson.loads(row["details"]),
+def of_reservations(reservation_ids: Collection[UUID]) -> Read[Mapping[UUID, list[Participant]]]:
+    """Return what reads the participants of each reservation, in the order they were named."""
+    span = kin_range(min(reservation_ids), max(reservation_ids)) if reservation_ids else ()
+    arguments = (reservation_ids, *span)
+    return Read(
+        "participants.of_reservations", SQL["of_reservations"], arguments, _parties_of, is_needed=bool(reservation_ids)
     )
 
 
-async def of_reservations(
-    connection: "AnyConnection", reservation_ids: Collection[UUID]
-) -> Mapping[UUID, list[Participant]]:
-    """Return the participants of each reservation, in the order they were named."""
+def _parties_of(rows: Sequence[Any]) -> Mapping[UUID, list[Participant]]:
     parties: dict[UUID, list[Participant]] = defaultdict(list)
-    if reservation_ids:
-        span = kin_range(min(reservation_ids), max(reservation_ids))
-        for row in await connection.fetch(SQL["of_reservations"], reservation_ids, *span):
-            parties[row["reservation_id"]].append(participant_of(row))
+    for reservation_id, participant_id, guest_id, role, waiver_signed, details in rows:
+        guest = Participant(
+            participant_id=participant_id,
+            guest_id=guest_id,
+            role=role.upper(),
+            waiver_signed=waiver_signed,
+            **orjson.loads(details),
+        )
+        parties[reservation_id].append(guest)
     return parties
 
 

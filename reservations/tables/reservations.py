@@ -1,6 +1,6 @@
 """The reservations table: locked and written by the worker in batches, read by id."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -9,11 +9,10 @@ import orjson
 
 from reservations.models.acting import ActingFor
 from reservations.models.identifiers import in_order, kin_range
-from reservations.models.reservation import Participant, Reservation, ReservationDetails
+from reservations.models.reservation import Reservation, ReservationDetails
 from reservations.models.vocabulary import stored
-from reservations.tables import participants
+from reservations.tables.round_trips import Read, Write
 from reservations.tables.statements import load
-from reservations.tables.writes import Write
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -22,25 +21,42 @@ if TYPE_CHECKING:
 
 SQL = load("reservations.sql")
 DETAILS = set(ReservationDetails.model_fields)
+LOCKED = (
+    "reservation_id",
+    "guest_id",
+    "trip_id",
+    "confirmation_code",
+    "status",
+    "trip_date",
+    "party_size",
+    "total_amount",
+    "currency",
+    "rev",
+    "created_at",
+    "updated_at",
+    "details",
+)
 
 
-def reservation_of(row: "Record", party: Sequence[Participant]) -> Reservation:
-    """Return the reservation that a row and its participants make."""
-    columns: dict[str, Any] = dict(row)
+def lock(ids: Collection[UUID]) -> Read[Mapping[UUID, Reservation]]:
+    """Return what locks the reservations with these ids until the transaction ends, and reads those that exist.
+
+    Their participants are for a later statement to read: who held the lock before may have changed them.
+    """
+    sorted_ids = in_order(ids)
+    span = (sorted_ids[0], sorted_ids[-1]) if sorted_ids else ()
+    return Read("reservations.lock", SQL["lock"], (sorted_ids, *span), _reservations_of, bool(ids))
+
+
+def _reservations_of(rows: Sequence[Any]) -> Mapping[UUID, Reservation]:
+    return {row[0]: _reservation_of(row) for row in rows}
+
+
+def _reservation_of(row: Sequence[Any]) -> Reservation:
+    columns: dict[str, Any] = dict(zip(LOCKED, row, strict=True))
     columns.update(orjson.loads(columns.pop("details")))
     columns["status"] = columns["status"].upper()
-    return Reservation(**columns, participants=tuple(party))
-
-
-async def lock(connection: "AnyConnection", ids: Collection[UUID]) -> dict[UUID, Reservation]:
-    """Lock the reservations with these ids until the transaction ends, and return those that exist."""
-    if not ids:
-        return {}
-    sorted_ids = in_order(ids)
-    rows = await connection.fetch(SQL["lock"], sorted_ids, sorted_ids[0], sorted_ids[-1])
-    # Read after the lock: what was seen before it may have been changed by the one who held it.
-    parties = await participants.of_reservations(connection, [row["reservation_id"] for row in rows])
-    return {row["reservation_id"]: reservation_of(row, parties.get(row["reservation_id"], ())) for row in rows}
+    return Reservation(**columns)
 
 
 async def find(

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
@@ -13,8 +13,8 @@ from reservations.models.events import Announcement, Booked, announcement_in, an
 from reservations.models.identifiers import kin_range
 from reservations.models.reservation import StatusChange
 from reservations.models.vocabulary import stored
+from reservations.tables.round_trips import Read, Write
 from reservations.tables.statements import load
-from reservations.tables.writes import Write
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -46,13 +46,17 @@ async def of_reservation(connection: "AnyConnection", reservation_id: UUID) -> l
     return [change_of(row) for row in await connection.fetch(SQL["of_reservation"], reservation_id, *span)]
 
 
-async def told_since(connection: "AnyConnection", since: Mapping[UUID, int]) -> Mapping[UUID, Sequence[Announcement]]:
-    """Return the events of reservations from a revision on, as they were published, in the order of their revisions."""
+def told_since(since: Mapping[UUID, int]) -> Read[Mapping[UUID, Sequence[Announcement]]]:
+    """Return what reads the events of reservations from a revision on, as published, in the order of the revisions."""
+    span = kin_range(min(since), max(since)) if since else ()
+    arguments = (list(since), list(since.values()), *span)
+    return Read("status_history.told_since", SQL["told_since"], arguments, _told_of, bool(since))
+
+
+def _told_of(rows: Sequence[Any]) -> Mapping[UUID, Sequence[Announcement]]:
     told: dict[UUID, list[Announcement]] = defaultdict(list)
-    if since:
-        span = kin_range(min(since), max(since))
-        for row in await connection.fetch(SQL["told_since"], list(since), list(since.values()), *span):
-            told[row["reservation_id"]].append(announcement_in(row["publications"], row["history_id"]))
+    for reservation_id, history_id, publications in rows:
+        told[reservation_id].append(announcement_in(publications, history_id))
     return told
 
 

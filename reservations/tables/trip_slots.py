@@ -1,14 +1,15 @@
 """The seats of each trip date: how many there are and how many are taken."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from reservations.models.books import SeatChange, Seats, Slot, in_order
 from reservations.models.vocabulary import FINAL, stored
 from reservations.tables.database import StaleWriteError
+from reservations.tables.round_trips import Read, Write
 from reservations.tables.statements import load
 
 if TYPE_CHECKING:
@@ -33,14 +34,18 @@ class Imbalance:
     held: int
 
 
-async def read(connection: "AnyConnection", slots: Collection[Slot]) -> dict[Slot, Seats]:
-    """Return the seats of those of these trip dates that were booked before, as they are at this moment."""
-    return await _seats(connection, "read", slots)
+def read(slots: Collection[Slot]) -> Read[Mapping[Slot, Seats]]:
+    """Return what reads the seats of those of these trip dates that were booked before, as they are at that moment."""
+    return Read("trip_slots.read", SQL["read"], _keys(slots), _seats_of, bool(slots))
 
 
-async def lock(connection: "AnyConnection", slots: Collection[Slot]) -> dict[Slot, Seats]:
-    """Lock those of these trip dates that were booked before until the transaction ends; return their seats."""
-    return await _seats(connection, "lock", slots)
+def lock(slots: Collection[Slot]) -> Read[Mapping[Slot, Seats]]:
+    """Return what locks those trip dates, until the transaction ends, before it reads their seats."""
+    return Read("trip_slots.lock", SQL["lock"], _keys(slots), _seats_of, bool(slots))
+
+
+def _seats_of(rows: Sequence[Any]) -> Mapping[Slot, Seats]:
+    return {(trip_id, trip_date): Seats(capacity, taken) for trip_id, trip_date, capacity, taken in rows}
 
 
 async def fullest(connection: "AnyConnection", limit: int) -> "list[Record]":
@@ -48,37 +53,27 @@ async def fullest(connection: "AnyConnection", limit: int) -> "list[Record]":
     return await connection.fetch(SQL["fullest"], limit)
 
 
-async def _seats(connection: "AnyConnection", statement: str, slots: Collection[Slot]) -> dict[Slot, Seats]:
-    if not slots:
-        return {}
-    rows = await connection.fetch(SQL[statement], *_keys(slots))
-    return {(row["trip_id"], row["trip_date"]): Seats(row["capacity"], row["taken"]) for row in rows}
+async def open_new(connection: "AnyConnection", slots: Collection[Slot]) -> None:
+    """Make the rows of trip dates that were not booked before."""
+    if slots:
+        await connection.execute(SQL["open"], *_keys(slots))
 
 
-async def change(
-    connection: "AnyConnection", changes: Sequence[tuple[Slot, SeatChange]], known: Collection[Slot]
-) -> None:
-    """Take and give back seats, given in the order of their keys; trip dates that are not known yet are opened.
+def change(changes: Sequence[tuple[Slot, SeatChange]]) -> Write | None:
+    """Return what takes and gives back seats, given in the order of their keys, of trip dates that are there.
 
-    Raises:
-        SeatsTakenError: others took seats since they were read, so that not all of these are left.
-
+    It raises SeatsTakenError where others took seats since they were read, so that not all of these are left.
     """
     if not changes:
-        return
-    new = [slot for slot, _ in changes if slot not in known]
-    if new:
-        await connection.execute(SQL["open"], *_keys(new))
-    status = await connection.execute(
-        SQL["change"],
+        return None
+    columns = (
         [trip_id for (trip_id, _), _ in changes],
         [trip_date for (_, trip_date), _ in changes],
         [change.seats for _, change in changes],
         [change.peak for _, change in changes],
         [change.capacity for _, change in changes],
     )
-    if status != f"UPDATE {len(changes)}":
-        raise SeatsTakenError(f"{status} of {len(changes)} trip dates")
+    return Write("trip_slots.change", SQL["change"], columns, len(changes), SeatsTakenError)
 
 
 async def imbalances(connection: "AnyConnection") -> list[Imbalance]:

@@ -25,7 +25,7 @@ from reservations.models import worksheet
 from reservations.models.books import Books
 from reservations.models.worksheet import Worksheet
 from reservations.tables import inbox, reservations, trip_slots
-from reservations.tables.writes import write_at_once
+from reservations.tables.round_trips import write_at_once
 
 TAKE_WITHIN_S = 0.05
 
@@ -58,10 +58,8 @@ def acknowledge_before_commit() -> None:
 def no_inbox() -> None:
     """Remember nothing that was handled."""
 
-    async def nothing(*_: Any) -> dict[Any, Any]:
-        return {}
-
-    inbox.of_messages = nothing
+    of_messages = inbox.of_messages
+    inbox.of_messages = lambda _: replace(of_messages(()), is_needed=False)
     inbox.insert = lambda _: None
 
 
@@ -153,10 +151,8 @@ def early_payment_dropped() -> None:
 def parked_never_matched() -> None:
     """Let waiting payments wait when their reservation is made."""
 
-    async def nobody(*_: Any) -> dict[Any, Any]:
-        return {}
-
-    inbox.waiting_for = nobody
+    waiting_for = inbox.waiting_for
+    inbox.waiting_for = lambda _: waiting_for(())
 
 
 def poison_swallowed() -> None:

@@ -13,6 +13,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from reservations.agents import engine as engine_module
 from reservations.agents.engine import Engine
 from reservations.agents.months import BookableMonths
 from reservations.models.commands import COMMANDS as COMMAND_TYPES
@@ -284,20 +285,19 @@ async def test_a_batch_may_make_a_reservation_and_move_it(database: str) -> None
 async def test_seats_that_others_take_after_they_were_read_are_not_sold_again(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trip, read = uuid4(), trip_slots.read
+    trip, write = uuid4(), engine_module.write
 
-    async def read_and_lose(connection: "AnyConnection", slots: Any) -> Any:
-        seats = await read(connection, slots)
+    async def lose_and_write(connection: "AnyConnection", sheet: Any) -> None:
         async with pool.acquire() as other:
-            await other.execute("UPDATE reservations.trip_slots SET taken = 2 WHERE trip_id = $1", trip)
-        return seats
+            await other.execute("UPDATE reservations.trip_slots SET taken = 2 WHERE trip_id = $1 AND taken = 1", trip)
+        await write(connection, sheet)
 
     async with asyncpg.create_pool(database, min_size=2, max_size=2) as pool:
         await pool.execute("INSERT INTO reservations.trip_slots VALUES ($1, $2::text::date, 2, 1)", trip, DAY)
         months = BookableMonths()
         await months.keep(pool)
         engine = Engine(pool, months, no_neighbours, Rules(), lane=COMMANDS.lane)
-        monkeypatch.setattr(trip_slots, "read", read_and_lose)
+        monkeypatch.setattr(engine_module, "write", lose_and_write)
         command = a_command("reservation.create", a_booking(trip_id=str(trip), trip_date=DAY))
         batch = [COMMAND_TYPES.validate_json(encoded(command))]
         with pytest.raises(trip_slots.SeatsTakenError):

@@ -1,7 +1,9 @@
-"""Writes share a round trip, and one that finds a row no longer as it was read undoes all."""
+"""Statements share a round trip; a write that finds a row no longer as it was read undoes all."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
+from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -10,7 +12,8 @@ import pytest
 from reservations.models.worksheet import Entry
 from reservations.tables import guest_days, inbox
 from reservations.tables.database import StaleWriteError
-from reservations.tables.writes import Write, write_at_once
+from reservations.tables.round_trips import Write, read_at_once, write_at_once
+from tests.conditions import eventually
 from tests.databases import Connection
 
 DAY = date(2027, 5, 1)
@@ -43,9 +46,12 @@ async def count(connection: Connection, table: str) -> int:
 async def test_each_write_gets_its_own_arguments(connection: Connection) -> None:
     days, handled = claims(3), entries(2)
     await write_at_once(connection, (guest_days.claim(days), None, inbox.insert(handled)))
-    assert await guest_days.held(connection, [day for day, _ in days]) == dict(days)
-    assert (await inbox.of_messages(connection, [each.message_id for each in handled])).keys() == {
-        each.message_id for each in handled
+    held, seen = await read_at_once(
+        connection, guest_days.held([day for day, _ in days]), inbox.of_messages([each.message_id for each in handled])
+    )
+    assert held == dict(days)
+    assert {key: each.fingerprint for key, each in seen.items()} == {
+        each.message_id: each.fingerprint for each in handled
     }
 
 
@@ -76,3 +82,43 @@ async def test_a_statement_with_ten_arguments_and_more_is_told_from_the_next(
     await write_at_once(connection, (wide, narrow))
     rows = await connection.fetch("SELECT * FROM wide ORDER BY a")
     assert [tuple(row) for row in rows] == [(0, 1, 9, 10), (70, 71, 70, 71)]
+
+
+async def test_each_read_gets_its_own_arguments_and_rows(connection: Connection) -> None:
+    days, handled = claims(3), entries(2)
+    await write_at_once(connection, (guest_days.claim(days), inbox.insert(handled)))
+    (some, *_), (one, _) = days, handled
+    held, seen = await read_at_once(connection, guest_days.held([some[0]]), inbox.of_messages([one.message_id]))
+    assert (held, list(seen)) == (dict([some]), [one.message_id])
+
+
+async def test_what_is_not_needed_is_not_read(connection: Connection) -> None:
+    await connection.close()
+    assert await read_at_once(connection, guest_days.held([]), inbox.waiting_for([])) == ({}, {})
+
+
+async def test_statements_sent_together_wait_in_their_order(connection: Connection, database: str) -> None:
+    (day, holder), (entry,) = claims(1)[0], entries(1)
+    other, observer = await asyncpg.connect(database), await asyncpg.connect(database)
+    locked = other.transaction()
+    await locked.start()
+    await write_at_once(other, (guest_days.claim([(day, uuid4())]),))
+    waiting = asyncio.create_task(_write(connection, (guest_days.claim([(day, holder)]), inbox.insert([entry]))))
+    await eventually(partial(_waits, observer, connection.get_server_pid()))
+    # Whoever is waited for can write what comes later without waiting itself.
+    await other.execute("SET LOCAL lock_timeout = '2s'")
+    await write_at_once(other, (inbox.insert([entry]),))
+    await locked.commit()
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await waiting
+    await other.close()
+    await observer.close()
+
+
+async def _write(connection: Connection, writes: Sequence[Write | None]) -> None:
+    async with connection.transaction():
+        await write_at_once(connection, writes)
+
+
+async def _waits(observer: Connection, pid: int) -> bool:
+    return bool(await observer.fetchval("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1", pid))
