@@ -41,6 +41,8 @@ class Operation(StrEnum):
     WRITE = "Write"
     CREATE = "Create"
     DESCRIBE = "Describe"
+    DESCRIBE_CONFIGS = "DescribeConfigs"
+    ALTER_CONFIGS = "AlterConfigs"
     IDEMPOTENT_WRITE = "IdempotentWrite"
 
 
@@ -112,6 +114,9 @@ def _gateway(principal: str, names: Names) -> Iterator[Acl]:
 def _administrator(principal: str, names: Names) -> Iterator[Acl]:
     yield from _to(Operation.CREATE, TOPICS, principal, names)
     yield from _to(Operation.DESCRIBE, TOPICS, principal, names)
+    yield from _to(Operation.DESCRIBE_CONFIGS, TOPICS, principal, names)
+    # Alone the retention of the dead letters follows a setting.
+    yield from _to(Operation.ALTER_CONFIGS, [DEAD_LETTERS], principal, names)
 
 
 def _operator(principal: str, names: Names) -> Iterator[Acl]:

@@ -82,13 +82,17 @@ async def settle_retention(settings: Settings, *, alter: bool = True) -> list[st
     names = {_name(topic, settings): topic for topic in TOPICS}
     async with _admin(settings) as admin:
         found = {name: await _configs(admin, name) for name in names}
+        hidden = [name for name, configs in found.items() if RETENTION not in configs]
         wrong = [name for name, configs in found.items() if _differs(configs, settings.retention_ms(names[name]))]
         altered = [
             name
             for name in wrong
             if alter and names[name] is DEAD_LETTERS and await _alter(admin, name, settings, found)
         ]
-    return [_told(name, found[name], settings.retention_ms(names[name]), name in altered) for name in wrong]
+    return [
+        *(f"{name} does not show how long it keeps messages: this login needs DescribeConfigs." for name in hidden),
+        *(_told(name, found[name], settings.retention_ms(names[name]), name in altered) for name in wrong),
+    ]
 
 
 def _told(name: str, configs: Configs, wanted_ms: int, is_altered: bool) -> str:

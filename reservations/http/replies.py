@@ -3,13 +3,15 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import orjson
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+STOP_LIMIT_S = 2.0
 
 Result = dict[str, Any]
 Question = tuple[str, str]
@@ -31,12 +33,12 @@ class Replies:
         self._reading = asyncio.create_task(self._read())
 
     async def stop(self) -> None:
-        """Stop reading."""
+        """Stop reading, in good order if that does not take long."""
+        stopping = [asyncio.create_task(self._consumer.stop())]
         if self._reading:
             self._reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reading
-        await self._consumer.stop()
+            stopping.append(self._reading)
+        await asyncio.wait(stopping, timeout=STOP_LIMIT_S)
 
     @property
     def is_reading(self) -> bool:

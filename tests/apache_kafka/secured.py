@@ -27,6 +27,8 @@ OPERATIONS = {
     Operation.WRITE: 4,
     Operation.CREATE: 5,
     Operation.DESCRIBE: 8,
+    Operation.DESCRIBE_CONFIGS: 10,
+    Operation.ALTER_CONFIGS: 11,
     Operation.IDEMPOTENT_WRITE: 12,
 }
 LITERAL, ALLOW = 3, 3

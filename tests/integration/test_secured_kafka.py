@@ -13,7 +13,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
 from reservations.app.acls import Acl, Operation, Resource
+from reservations.app.settings import Settings
 from reservations.app.stack.home import Home
+from reservations.app.topics import settle_retention
 from reservations.models.topics import (
     BULK_COMMANDS,
     COMMANDS,
@@ -22,6 +24,7 @@ from reservations.models.topics import (
     PAYMENT_PROCESSED,
     RESULTS,
     STATUS_CHANGED,
+    TOPICS,
     Topic,
 )
 from tests.apache_kafka.certificates import Authority
@@ -34,6 +37,7 @@ WORKER, GATEWAY = "svc-reservations-worker", "svc-reservations-gateway"
 ADMINISTRATOR, OPERATOR = "svc-reservations-administrator", "svc-reservations-operator"
 PAYMENTS, PRODUCER, READER, STRANGER = "svc-payments", "back-office", "svc-analytics", "stranger"
 USERS = (WORKER, GATEWAY, ADMINISTRATOR, OPERATOR, PAYMENTS, PRODUCER, READER, STRANGER)
+TOPICS_OF_ITS_OWN = {"KAFKA_TOPIC_PREFIX": PREFIX, "KAFKA_PARTITIONS": "4"}
 READ_LIMIT_S = 20
 END_LIMIT_S = 60
 
@@ -66,8 +70,7 @@ def right(principal: str, operation: str, resource: str, name: str) -> Acl:
 
 async def make_topics(secured: Secured) -> None:
     """Make the topics, as their administrator."""
-    variables = {**secured.by_scram(ADMINISTRATOR), "KAFKA_TOPIC_PREFIX": PREFIX, "KAFKA_PARTITIONS": "4"}
-    code, output, complaints = await run(variables, "topics")
+    code, output, complaints = await run({**secured.by_scram(ADMINISTRATOR), **TOPICS_OF_ITS_OWN}, "topics")
     assert code == 0, output + complaints
 
 
@@ -189,6 +192,22 @@ async def test_each_writes_what_is_its_to_write_and_nothing_else(
 )
 async def test_each_reads_what_is_its_to_read(secured: Secured, user: str, topic: Topic, expected: bool) -> None:
     assert await may_read(secured, user, topic) is expected
+
+
+async def test_the_administrator_alone_sees_and_settles_how_long_dead_letters_are_kept(secured: Secured) -> None:
+    others = {**TOPICS_OF_ITS_OWN, "DEAD_LETTER_RETENTION_DAYS": "30"}
+    given = {name.lower(): value for name, value in {**secured.by_scram(OPERATOR), **others}.items()}
+    told = await settle_retention(Settings.model_validate(given))
+    assert len(told) == len(TOPICS)
+    assert all(
+        line.endswith("does not show how long it keeps messages: this login needs DescribeConfigs.") for line in told
+    )
+    code, output, _ = await run({**secured.by_scram(ADMINISTRATOR), **others}, "topics")
+    assert (code, output.splitlines()) == (
+        0,
+        ["All topics exist.", f"{PREFIX}{DEAD_LETTERS.name} keeps messages for 90 days, 30 days are meant: altered."],
+    )
+    await make_topics(secured)
 
 
 async def test_a_wrong_password_ends_each_process_and_says_so(secured: Secured, database: str) -> None:

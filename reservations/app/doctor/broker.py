@@ -66,7 +66,8 @@ async def _retention(settings: Settings) -> Finding:
         return skipped("broker.retention", f"the broker does not tell ({type(error).__name__})")
     if differing:
         cure = (
-            "Unless that is on purpose, run `reservations topics`, which sets the dead letters', and alter the others."
+            "Unless that is on purpose, run `reservations topics`, which sets the dead letters', and alter the others. "
+            "`reservations acls` lists the rights that it needs."
         )
         return warning("broker.retention", " ".join(differing), cure)
     return ok("broker.retention", "as declared")
