@@ -170,6 +170,7 @@ def audit(
 def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     from reservations.app.dependencies import NotPreparedError
     from reservations.app.logins import LoginRefusedError
+    from reservations.app.serving import NotListeningError
 
     # What the imports made stays, and what a batch makes goes at once: collections would find nothing.
     gc.freeze()
@@ -178,7 +179,7 @@ def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
         code = runner.run(process)
-    except (NotPreparedError, LoginRefusedError) as error:
+    except (NotPreparedError, LoginRefusedError, NotListeningError) as error:
         fail(str(error))
     sys.stdout.flush()
     os._exit(code)

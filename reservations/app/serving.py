@@ -1,6 +1,7 @@
 """Serving HTTP from a process that does not belong to aiohttp."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,10 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from reservations.http.connections import ConnectionLimits, Connections
 
 MAX_LINE_BYTES = 32 * 1024
+
+
+class NotListeningError(Exception):
+    """The address to listen on can't be had."""
 
 
 def process_registry() -> CollectorRegistry:
@@ -32,7 +37,12 @@ async def serving(
     reuse_port: bool = False,
     connections: Connections | None = None,
 ) -> AsyncIterator[str]:
-    """Serve the application while the context lasts; give the address. Requests in work get until the deadline."""
+    """Serve the application while the context lasts; give the address. Requests in work get until the deadline.
+
+    Raises:
+        NotListeningError: the address can't be had.
+
+    """
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=stop_deadline_s)
     await runner.setup()
     kept = Connections(ConnectionLimits()) if connections is None else connections
@@ -56,7 +66,13 @@ async def _listening(
     )
     loop = asyncio.get_running_loop()
     # Not a site of aiohttp's: its connections have no deadlines.
-    server = await loop.create_server(made, host, port, backlog=1024, reuse_port=reuse_port)
+    try:
+        server = await loop.create_server(made, host, port, backlog=1024, reuse_port=reuse_port)
+    except OSError as error:
+        raise NotListeningError(
+            f"Can't listen on {host}:{port} ({os.strerror(error.errno or 0)}). RESERVATIONS_HTTP_PORT is a gateway's, "
+            "RESERVATIONS_WORKER_HTTP_PORT a worker's; 0 takes a free one."
+        ) from error
     try:
         yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
     finally:

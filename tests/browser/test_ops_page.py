@@ -42,6 +42,21 @@ async def test_what_happens_is_shown_as_it_happens(visit: Visit, service: Servic
         await page.screenshot(path=PICTURE)
 
 
+async def test_what_does_not_answer_is_named(visit: Visit, service: Service) -> None:
+    await visit.page.goto(f"{service.gateway_url}/ops")
+    await goes_live(visit.page)
+    calm = {"lines": [], "backlog": 0, "takes_writes": True, "batches": [], "slots": []}
+    calm["rates"] = {"command": 0.0, "event": 0.0, "dead letter": 0.0}
+    for changed, said in (
+        ({}, "Live"),
+        ({"backlog": None}, "The broker does not answer: no writes are taken, nothing new is seen."),
+        ({"slots": None}, "The database does not answer: no reads are served."),
+        ({"takes_writes": False}, "Writes are refused: too many commands wait."),
+    ):
+        show = "snapshot => { show(snapshot); return byId('state').textContent; }"
+        assert await visit.page.evaluate(show, {**calm, **changed}) == said
+
+
 async def test_a_token_of_the_staff_is_asked_for_and_another_is_not_enough(
     visit: Visit, guarded: Service, issuer: Issuer
 ) -> None:

@@ -1,5 +1,6 @@
 """How a process ends: with its status, whatever is left running in it."""
 
+import socket
 import subprocess
 import sys
 
@@ -27,3 +28,28 @@ _run_for_long(work())
 def test_what_swallows_its_cancellation_does_not_keep_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", STUBBORN], capture_output=True, timeout=ENDS_WITHIN_S, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"", b"")
+
+
+LISTENING = """
+import sys
+from aiohttp import web
+from reservations.app.cli import _run_for_long
+from reservations.app.serving import serving
+
+async def work():
+    async with serving(web.Application(), "127.0.0.1", int(sys.argv[1]), stop_deadline_s=1):
+        return 0
+
+_run_for_long(work())
+"""
+
+
+def test_a_port_that_is_taken_is_said_with_its_setting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "-c", LISTENING, port], capture_output=True, timeout=ENDS_WITHIN_S, check=False, text=True
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Can't listen on 127.0.0.1:{port} (Address already in use). RESERVATIONS_HTTP_PORT")
+    assert "Traceback" not in ended.stderr

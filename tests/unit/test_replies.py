@@ -34,7 +34,7 @@ class Stuck:
 
 async def test_a_client_that_does_not_stop_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies, "STOP_LIMIT_S", 0.01)
-    reading = Replies(Stuck())  # type: ignore[arg-type]
+    reading = Replies(Stuck())
     await reading.start()
     async with asyncio.timeout(5):
         await reading.stop()

@@ -55,12 +55,21 @@ function showBatches(sizes) {
   }));
 }
 
+function troubles(snapshot) {
+  const found = [];
+  if (snapshot.backlog === null) found.push("The broker does not answer: no writes are taken, nothing new is seen.");
+  if (snapshot.slots === null) found.push("The database does not answer: no reads are served.");
+  if (!snapshot.takes_writes) found.push("Writes are refused: too many commands wait.");
+  return found;
+}
+
 function show(snapshot) {
   byId("commands").textContent = snapshot.rates.command.toFixed(1);
   byId("events").textContent = snapshot.rates.event.toFixed(1);
   byId("letters").textContent = snapshot.rates["dead letter"].toFixed(1);
   byId("backlog").textContent = snapshot.backlog ?? "unknown";
-  say(snapshot.takes_writes ? "Live" : "Live. Writes are refused: too many commands wait.", "live");
+  const found = troubles(snapshot);
+  say(found.join(" ") || "Live", found.length ? "lost" : "live");
   showBatches(snapshot.batches);
   showSlots(snapshot.slots);
   showLines(snapshot.lines);
