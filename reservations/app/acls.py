@@ -15,6 +15,7 @@ from reservations.models.topics import (
     COMMANDS,
     CREATED,
     DEAD_LETTERS,
+    EVENT_TOPICS,
     INTAKE,
     PAYMENT_PROCESSED,
     RESULTS,
@@ -120,8 +121,12 @@ def _administrator(principal: str, names: Names) -> Iterator[Acl]:
 
 
 def _operator(principal: str, names: Names) -> Iterator[Acl]:
-    yield from _to(Operation.READ, [DEAD_LETTERS], principal, names)
+    yield from _to(Operation.READ, [DEAD_LETTERS, RESULTS], principal, names)
     yield from _to(Operation.WRITE, INTAKE, principal, names)
+    # An examination looks at all topics, at how long they are kept, and at how far the workers are.
+    yield from _to(Operation.DESCRIBE, EVENT_TOPICS.values(), principal, names)
+    yield from _to(Operation.DESCRIBE_CONFIGS, TOPICS, principal, names)
+    yield Acl(principal, Operation.DESCRIBE, Resource.GROUP, names.group)
 
 
 def _producer(principal: str, names: Names) -> Iterator[Acl]:

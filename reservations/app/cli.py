@@ -26,7 +26,7 @@ from reservations.app import (
 )
 from reservations.app.health import is_alive
 from reservations.app.settings import load_settings
-from reservations.app.terminal import fail, owner_settings, settings_with
+from reservations.app.terminal import fail, owner_settings, owners_alone, settings_with
 
 GC_THRESHOLDS = (20_000, 20, 50)
 
@@ -158,9 +158,16 @@ def audit(
     repair: Annotated[bool, typer.Option(help="Set wrong counts to what the reservations hold.")] = False,
 ) -> None:
     """Compare the seats counted for each trip date with what its active reservations hold; exit 1 if they differ."""
+    from asyncpg import PostgresError
+
     from reservations.app.audit import audit_slots
 
-    wrong = asyncio.run(audit_slots(owner_settings("slots audit"), repair=repair))
+    settings = owner_settings("slots audit")
+    try:
+        with owners_alone():
+            wrong = asyncio.run(audit_slots(settings, repair=repair))
+    except (PostgresError, OSError) as error:
+        fail(f"The seats were not compared ({type(error).__name__}): run it again.")
     for each in wrong:
         typer.echo(f"trip {each.trip_id} on {each.trip_date}: {each.counted} counted, {each.held} held")
     typer.echo(f"{len(wrong)} trip dates differ{' and were repaired' if wrong and repair else ''}.")

@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from reservations.app.dead_letters import instant_of
-from reservations.app.terminal import Progress, fail, owner_settings, settings_with
+from reservations.app.terminal import Progress, fail, owner_settings, owners_alone, settings_with
 
 EXAMPLE = "Example: reservations events replay --since 2027-05-01T12:00:00Z --until 2027-05-01T13:00:00Z --dry-run"
 
@@ -68,7 +68,8 @@ def replay(
     span = Span(since, until or datetime.now(UTC) + timedelta(minutes=1), reservation_id)
     work = replaying(settings, span, per_second=per_second, dry_run=dry_run, progress=Progress(progress).tell)
     try:
-        done = asyncio.run(work)
+        with owners_alone():
+            done = asyncio.run(work)
     except (asyncpg.PostgresError, TopicsError, LoginRefusedError, KafkaError, OSError, TimeoutError) as error:
         fail(f"Not all was published ({type(error).__name__}: {error}); it may be repeated.")
     if as_json:

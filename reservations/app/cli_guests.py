@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from reservations.app.terminal import fail, owner_settings
+from reservations.app.terminal import fail, owner_settings, owners_alone
 
 
 def forget_guest(
@@ -27,9 +27,8 @@ def forget_guest(
     settings = owner_settings("forget-guest")
     actor = by or getpass.getuser()
     try:
-        erased = asyncio.run(forget(settings, guest_id, actor, dry_run=dry_run, progress=_tell))
-    except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError):
-        fail("The login of DATABASE_URL must be granted reservations_owner, in a database that is migrated.")
+        with owners_alone():
+            erased = asyncio.run(forget(settings, guest_id, actor, dry_run=dry_run, progress=_tell))
     except (asyncpg.PostgresError, OSError) as error:
         fail(f"Not all was erased ({type(error).__name__}): run it again.")
     counts = erased.model_dump(exclude={"finished"})

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 import typer
 
-from reservations.app.terminal import fail, owner_settings
+from reservations.app.terminal import fail, owner_settings, owners_alone
 
 EXAMPLE = "Example: reservations inbox show 0b8f4a52-6f0e-4c0e-9d5e-2f6f0c1b7a11"
 
@@ -36,7 +36,8 @@ def show(
 
     settings = owner_settings("inbox show")
     try:
-        kept = asyncio.run(inbox_entries.find(settings, command_id))
+        with owners_alone():
+            kept = asyncio.run(inbox_entries.find(settings, command_id))
     except (asyncpg.PostgresError, OSError, TimeoutError) as error:
         fail(f"The inbox can't be read ({type(error).__name__}); `reservations doctor` tells why.")
     if kept is None:

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from reservations.app.settings import Settings
-from reservations.app.terminal import Progress, fail, owner_settings
+from reservations.app.terminal import Progress, fail, owner_settings, owners_alone
 
 if TYPE_CHECKING:
     from reservations.app.months.files import Manifest
@@ -159,9 +159,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     from reservations.app.months.retiring import RefusedError
 
     try:
-        return asyncio.run(work)
-    except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError):
-        fail("The login of DATABASE_URL must be granted reservations_owner, in a database that is migrated.")
+        with owners_alone():
+            return asyncio.run(work)
     except (RefusedError, FilesError) as error:
         fail(str(error))
     except (asyncpg.PostgresError, OSError) as error:

@@ -136,7 +136,8 @@ async def sending(settings: Settings, lane: Topic) -> AsyncIterator[Sender]:
             missing = await missing_topics(settings, [lane, RESULTS])  # asking for a topic may make it
             if missing:
                 raise TopicsError(
-                    f"{', '.join(missing)} missing: run `reservations topics`; is KAFKA_TOPIC_PREFIX right?"
+                    f"{', '.join(missing)} missing: run `reservations topics`; is KAFKA_TOPIC_PREFIX right? "
+                    "A broker does not show topics to who has no rights to them; `reservations acls` lists the rights."
                 )
             await replies.start()
             await client.start()

@@ -1,6 +1,8 @@
 """What every command needs: its settings, and a way to end when it can't do its work."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any, NoReturn
 
@@ -36,6 +38,17 @@ def owner_settings(process: str) -> Settings:
     logs.configure(process, "warning", sys.stderr)  # standard output is for the result
     dependencies.warn_without_tls(settings)
     return settings
+
+
+@contextmanager
+def owners_alone() -> Iterator[None]:
+    """End the process, saying so, where the login may not do what is for the owner of the tables."""
+    from asyncpg import InsufficientPrivilegeError, InvalidParameterValueError
+
+    try:
+        yield
+    except (InvalidParameterValueError, InsufficientPrivilegeError):
+        fail("The login of DATABASE_URL must be granted reservations_owner, in a database that is migrated.")
 
 
 class UsageIsOne(TyperCommand):

@@ -211,3 +211,15 @@ async def test_the_owners_login_goes_on_migrating_and_forgets_and_no_other_does(
     guest = a_booking()["guest_id"]
     codes = {part: (await run({"DATABASE_URL": getattr(logins, part)}, "forget-guest", guest))[0] for part in PARTS}
     assert codes == {"owner": 0, "worker": 1, "gateway": 1}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["slots audit", "inbox show 01900000-0000-7000-8000-000000000000", "events replay --since 2027-01-01T00:00Z"],
+)
+async def test_what_is_for_the_owner_tells_the_worker_so(logins: Logins, command: str) -> None:
+    variables = {"DATABASE_URL": logins.worker, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    code, output, complaints = await run(variables, *command.split())
+    assert (code, output) == (1, "")
+    assert complaints.endswith("must be granted reservations_owner, in a database that is migrated.\n")
+    assert "Traceback" not in complaints

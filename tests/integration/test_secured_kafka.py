@@ -194,9 +194,18 @@ async def test_each_reads_what_is_its_to_read(secured: Secured, user: str, topic
     assert await may_read(secured, user, topic) is expected
 
 
-async def test_the_administrator_alone_sees_and_settles_how_long_dead_letters_are_kept(secured: Secured) -> None:
+async def test_the_operators_login_is_enough_to_examine_all(secured: Secured, database: str, tmp_path: Path) -> None:
+    async with processes(secured, database, tmp_path, by_certificate=False) as service:
+        urls = ("--gateway-url", service.gateway_url, "--worker-url", str(service.processes[0].url()))
+        variables = {**service.variables(), **secured.by_scram(OPERATOR)}
+        code, output, complaints = await run(variables, "doctor", "--by", "kafka", *urls)
+    assert code == 0, output + complaints
+    assert "booking.cancel" in output
+
+
+async def test_the_administrator_settles_how_long_dead_letters_are_kept_and_others_are_told(secured: Secured) -> None:
     others = {**TOPICS_OF_ITS_OWN, "DEAD_LETTER_RETENTION_DAYS": "30"}
-    given = {name.lower(): value for name, value in {**secured.by_scram(OPERATOR), **others}.items()}
+    given = {name.lower(): value for name, value in {**secured.by_scram(READER), **others}.items()}
     told = await settle_retention(Settings.model_validate(given))
     assert len(told) == len(TOPICS)
     assert all(

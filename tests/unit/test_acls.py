@@ -51,7 +51,7 @@ def test_only_the_worker_may_read_what_it_works_on() -> None:
 def test_every_topic_may_be_created_by_the_administrator_and_is_written_and_read_by_somebody() -> None:
     for topic in TOPICS:
         assert who_may(Operation.CREATE, topic.name) == {USUAL.administrator}
-        assert who_may(Operation.DESCRIBE_CONFIGS, topic.name) == {USUAL.administrator}
+        assert who_may(Operation.DESCRIBE_CONFIGS, topic.name) == {USUAL.administrator, USUAL.operator}
         assert who_may(Operation.WRITE, topic.name)
         assert who_may(Operation.READ, topic.name)
 

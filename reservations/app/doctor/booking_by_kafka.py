@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from reservations.app.doctor.booking import CANCELLATION, ISSUED_BY, Booking, refused, unanswered
 from reservations.app.doctor.findings import Finding, Stopwatch, ok, wrong
@@ -20,6 +20,9 @@ from reservations.models.commands import Command
 from reservations.models.identifiers import unix_ms, uuid7
 from reservations.models.topics import COMMANDS
 
+BROKER_CURE = "Cure what is found of the broker."
+RIGHTS_CURE = "Examine with the operator's login: `reservations acls` gives it the rights to book and hear the result."
+
 
 async def walk(settings: Settings, booking: Booking, limit_s: float) -> list[Finding]:
     """Book and cancel under an id of the doctor's own: both are under one key, so nothing stays, however late."""
@@ -29,7 +32,8 @@ async def walk(settings: Settings, booking: Booking, limit_s: float) -> list[Fin
             return await _KafkaPath(sender, booking, limit_s).walk()
     except (TopicsError, LoginRefusedError, KafkaError, OSError, TimeoutError) as error:
         seen = f"could not be sent ({error or type(error).__name__})"
-        return [wrong("booking.kafka", seen, "Cure what is found of the broker.")]
+        cure = RIGHTS_CURE if isinstance(error, TopicAuthorizationFailedError) else BROKER_CURE
+        return [wrong("booking.kafka", seen, cure)]
 
 
 def _now_id() -> UUID:
@@ -72,7 +76,7 @@ class _KafkaPath:
 
     def _found(self, check: str, answer: Answer, watch: Stopwatch) -> Finding:
         if answer.trouble:
-            return wrong(check, answer.trouble, "Cure what is found of the broker.")
+            return wrong(check, answer.trouble, BROKER_CURE)
         if answer.result is None:
             return unanswered(check, self.limit_s)
         error = answer.result["error"]
