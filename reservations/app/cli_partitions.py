@@ -96,7 +96,9 @@ def restore(
 
     Exit status: 0 done, 1 refused or failed, 2 a wrong command line.
     """
-    folder = files if files.is_dir() else files.parent
+    from reservations.app.months.files import MANIFEST
+
+    folder = files.parent if files.name == MANIFEST else files
     manifest = _run(_restore(owner_settings("partitions restore"), folder, Progress(progress)))
     _tell(manifest, as_json, "Restored.")
 
@@ -108,7 +110,8 @@ def _folder(settings: Settings, folder: Path | None) -> Path:
 def _line(size: "MonthSize") -> str:
     state = "attached" if size.attached else "detached"
     span = f"{size.first_id} to {size.last_id}" if size.first_id else "empty"
-    return f"{size.month:%Y-%m} {state} {size.size_bytes / 2**20:>10.1f} MB {size.rows:>10} reservations  {span}"
+    rows = "not yet estimated" if size.rows is None else f"{size.rows:>10} reservations"
+    return f"{size.month:%Y-%m} {state} {size.size_bytes / 2**20:>10.1f} MB {rows}  {span}"
 
 
 def _tell(manifest: "Manifest", as_json: bool, words: str) -> None:

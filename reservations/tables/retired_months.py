@@ -27,12 +27,12 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class MonthSize:
-    """How large a month is; rows are reservations, estimated unless they were counted."""
+    """How large a month is; rows are reservations, estimated unless they were counted, None before the first estimate."""
 
     month: date
     attached: bool
     size_bytes: int
-    rows: int
+    rows: int | None
     first_id: UUID | None = None
     last_id: UUID | None = None
 
@@ -93,6 +93,7 @@ async def sizes(connection: "AnyConnection", *, count: bool) -> list[MonthSize]:
     for row in await connection.fetch(SQL["sizes"]):
         month = suffix(row["month"])
         ids = await connection.fetchrow(SQL["ids"].format(month=month))
-        rows = await connection.fetchval(SQL["count"].format(month=month)) if count else row["rows"]
+        estimate = row["rows"] if ids and ids["first_id"] else 0
+        rows = await connection.fetchval(SQL["count"].format(month=month)) if count else estimate
         found.append(MonthSize(**{**row, **(ids or {}), "rows": rows}))
     return found

@@ -44,7 +44,7 @@ WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped;
 -- name: sizes
 SELECT to_date(right(relname, 7), 'YYYY_MM') AS month, relispartition AS attached,
        sum(pg_total_relation_size(oid))::bigint AS size_bytes,
-       max(greatest(reltuples, 0)) FILTER (WHERE relname LIKE 'reservations%')::bigint AS rows
+       max(nullif(reltuples, -1)) FILTER (WHERE relname LIKE 'reservations%')::bigint AS rows
 FROM pg_class
 WHERE relnamespace = 'reservations'::regnamespace AND relkind = 'r'
   AND relname ~ '^(reservations|participants|status_history)_[0-9]{4}_[0-9]{2}$'

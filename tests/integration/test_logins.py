@@ -214,11 +214,15 @@ async def test_the_owners_login_goes_on_migrating_and_forgets_and_no_other_does(
 
 
 @pytest.mark.parametrize(
-    "command",
-    ["slots audit", "inbox show 01900000-0000-7000-8000-000000000000", "events replay --since 2027-01-01T00:00Z"],
+    ("part", "command"),
+    [
+        ("gateway", "slots audit"),
+        ("worker", "inbox show 01900000-0000-7000-8000-000000000000"),
+        ("worker", "events replay --since 2027-01-01T00:00Z"),
+    ],
 )
-async def test_what_is_for_the_owner_tells_the_worker_so(logins: Logins, command: str) -> None:
-    variables = {"DATABASE_URL": logins.worker, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+async def test_what_is_for_the_owner_tells_others_so(logins: Logins, part: str, command: str) -> None:
+    variables = {"DATABASE_URL": getattr(logins, part), "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     code, output, complaints = await run(variables, *command.split())
     assert (code, output) == (1, "")
     assert complaints.endswith("must be granted reservations_owner, in a database that is migrated.\n")
