@@ -27,7 +27,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class MonthSize:
-    """How large a month is; rows are reservations, estimated unless they were counted, None before the first estimate."""
+    """How large a month is; rows are reservations, estimated unless counted, None before the first estimate."""
 
     month: date
     attached: bool
