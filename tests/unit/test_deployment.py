@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ def metrics() -> set[str]:
 def pods() -> list[dict[str, Any]]:
     """Return what the pods are made of."""
     return [each["spec"]["template"]["spec"] for each in of_kind("Deployment", "Job")]
+
+
+def test_the_prometheus_operator_gets_the_same_rules() -> None:
+    program = [sys.executable, KUBERNETES / "prometheus_rule.py"]
+    printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    assert printed == (KUBERNETES / "alerts.yaml").read_text("utf-8")
+    (rule,) = of_kind("PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((OPERATIONS / "prometheus" / "rules.yml").read_text("utf-8"))
 
 
 def test_all_processes_are_deployed_in_both_ways() -> None:
