@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
+import pytest
 
 from tests.bookings import a_booking
 from tests.conditions import eventually
@@ -32,6 +33,7 @@ async def test_honcho_prepares_the_servers_and_runs_gateways_and_workers(
         "KAFKA_REBALANCE_TIMEOUT_S": "2",
         "AUTH": "off",
         "RESERVATIONS_HTTP_PORT": str(free_port),
+        "RESERVATIONS_WORKER_HTTP_PORT": "0",
         "POOL_MIN_SIZE": "2",
         "PATH": f"{programs}:{os.environ['PATH']}",
         **quirks(servers),
@@ -49,6 +51,25 @@ async def test_honcho_prepares_the_servers_and_runs_gateways_and_workers(
         honcho.send_signal(signal.SIGTERM)
         await asyncio.wait_for(honcho.wait(), 15)
         output.close()
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"PORT": "5201"}, "5201"),  # honcho gives each process one of its own
+        ({"PORT": "5201", "RESERVATIONS_WORKER_HTTP_PORT": "8081"}, "8081"),
+        ({}, "0"),
+    ],
+)
+def test_a_worker_listens_where_the_operator_can_know(variables: dict[str, str], expected: str, tmp_path: Path) -> None:
+    program = tmp_path / "reservations"
+    program.write_text("#!/bin/sh\necho $RESERVATIONS_WORKER_HTTP_PORT for $*\n")
+    program.chmod(0o755)
+    (line,) = [each for each in (ROOT / "Procfile").read_text().splitlines() if each.startswith("worker: ")]
+    command = ["sh", "-c", line.removeprefix("worker: ")]
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **variables}
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout == f"{expected} for keep worker\n"
 
 
 async def book_on(url: str, log: Path) -> None:

@@ -68,7 +68,7 @@ def pods() -> list[dict[str, Any]]:
 
 
 def test_the_prometheus_operator_gets_the_same_rules() -> None:
-    program = [sys.executable, KUBERNETES / "prometheus_rule.py"]
+    program: list[str | Path] = [sys.executable, KUBERNETES / "prometheus_rule.py"]
     printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     assert printed == (KUBERNETES / "alerts.yaml").read_text("utf-8")
     (rule,) = of_kind("PrometheusRule")
