@@ -17,7 +17,6 @@ from reservations.agents.engine import Engine
 from reservations.agents.intake import Lane
 from reservations.agents.publications import Publication
 from reservations.agents.publisher import Publisher
-from reservations.tables import inbox
 
 FAILPOINTS = (
     "after-consume",
@@ -85,7 +84,7 @@ def install(switches: Switches) -> None:
 
     before(CommandAgent, "handle", "after-consume")
     before(Engine, "_open", "after-begin")
-    after(inbox, "of_messages", "after-inbox")
+    after(engine, "read_at_once", "after-inbox")
     after(engine, "write", "before-commit")
     after(Engine, "apply", "after-commit")
     after(Publisher, "publish", "after-publish")
