@@ -175,6 +175,7 @@ def audit(
 
 
 def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
+    from reservations.agents.survival import StoppingError
     from reservations.app.dependencies import NotPreparedError
     from reservations.app.logins import LoginRefusedError
     from reservations.app.serving import NotListeningError
@@ -186,6 +187,8 @@ def _run_for_long(process: Coroutine[Any, Any, int]) -> None:
     runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
         code = runner.run(process)
+    except StoppingError:
+        code = 0  # it was told to stop before its servers were there
     except (NotPreparedError, LoginRefusedError, NotListeningError) as error:
         fail(str(error))
     sys.stdout.flush()

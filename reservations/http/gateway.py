@@ -51,22 +51,25 @@ def _watched(observe: Observe, begin: Callable[[web.Request], Trace]) -> Middlew
     @web.middleware
     async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
         trace, begun = begin(request), perf_counter()
-        with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id):
+        bound = structlog.contextvars.bind_contextvars(trace_id=trace.trace_id)
+        try:
             response = await handler(request)
             response.headers["traceparent"] = trace.traceparent
-            took_s = perf_counter() - begun
-            observe(request.method, route_of(request), response.status, took_s)
-            log.info("request", **_told(request, response, took_s))
+            took_s, route = perf_counter() - begun, route_of(request)
+            observe(request.method, route, response.status, took_s)
+            log.info("request", **_told(request, route, response, took_s))
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
         return response
 
     return watch
 
 
-def _told(request: web.Request, response: web.StreamResponse, took_s: float) -> dict[str, object]:
+def _told(request: web.Request, route: str, response: web.StreamResponse, took_s: float) -> dict[str, object]:
     """Return what the log says of a request."""
     return {
         "method": request.method,
-        "route": route_of(request),
+        "route": route,
         "status": response.status,
         "ms": round(took_s * 1000, 1),
         **ids_of(request),

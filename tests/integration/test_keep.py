@@ -56,3 +56,11 @@ async def test_wrong_settings_are_told_and_not_tried_again(own_service: Service)
     keeper = keeping(own_service, "worker")
     assert await keeper.ended() == 1
     assert keeper.raw_lines() == ["Set DATABASE_URL; `make run` starts its own servers and needs neither."]
+
+
+async def test_a_gateway_that_is_stopped_before_its_servers_are_there_ends_in_order(own_service: Service) -> None:
+    own_service.database_url = "postgresql://nobody@127.0.0.1:1/nothing"
+    gateway = own_service.launch("gateway")
+    await said(gateway, "server_away")
+    assert await gateway.stop() == 0
+    assert "Traceback" not in gateway.log.read_text()

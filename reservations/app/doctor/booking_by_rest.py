@@ -63,7 +63,7 @@ class RestPath:
         for each in left:
             await self._cancel(each["id"])
         seen = f"{len(left)} bookings of earlier examinations were still there and are cancelled now"
-        return [warning("booking.search", seen, "None: they had no answer in time.")] if left else []
+        return [warning("booking.search", seen, "Nothing is to be done: they had no answer in time.")] if left else []
 
     async def _cancel(self, reservation_id: str) -> Any:
         path = f"/reservations/{reservation_id}"
