@@ -69,8 +69,10 @@ async def _listening(
     try:
         server = await loop.create_server(made, host, port, backlog=1024, reuse_port=reuse_port)
     except OSError as error:
+        # Of a name that is not known the number is negative, and only the text tells.
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise NotListeningError(
-            f"Can't listen on {host}:{port} ({os.strerror(error.errno or 0)}). RESERVATIONS_HTTP_PORT is a gateway's, "
+            f"Can't listen on {host}:{port} ({why}). RESERVATIONS_HTTP_PORT is a gateway's, "
             "RESERVATIONS_WORKER_HTTP_PORT a worker's; 0 takes a free one."
         ) from error
     try:

@@ -37,7 +37,7 @@ from reservations.app.cli import _run_for_long
 from reservations.app.serving import serving
 
 async def work():
-    async with serving(web.Application(), "127.0.0.1", int(sys.argv[1]), stop_deadline_s=1):
+    async with serving(web.Application(), sys.argv[1], int(sys.argv[2]), stop_deadline_s=1):
         return 0
 
 _run_for_long(work())
@@ -48,8 +48,24 @@ def test_a_port_that_is_taken_is_said_with_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
-            [sys.executable, "-c", LISTENING, port], capture_output=True, timeout=ENDS_WITHIN_S, check=False, text=True
+            [sys.executable, "-c", LISTENING, "127.0.0.1", port],
+            capture_output=True,
+            timeout=ENDS_WITHIN_S,
+            check=False,
+            text=True,
         )
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"Can't listen on 127.0.0.1:{port} (Address already in use). RESERVATIONS_HTTP_PORT")
     assert "Traceback" not in ended.stderr
+
+
+def test_a_host_that_is_not_known_is_said_in_words() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LISTENING, "nowhere.invalid", "0"],
+        capture_output=True,
+        timeout=ENDS_WITHIN_S,
+        check=False,
+        text=True,
+    )
+    assert (ended.returncode, "Traceback" in ended.stderr, "Unknown error" in ended.stderr) == (1, False, False)
+    assert ended.stderr.startswith("Can't listen on nowhere.invalid:0 (")
